@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every outside library, in one place; docs/dependencies.md says what each is for.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+function(ib_pkg target)
+    pkg_check_modules(${target} REQUIRED IMPORTED_TARGET GLOBAL ${ARGN})
+endfunction()
+ib_pkg(ARCHIVE libarchive>=3.6)
+ib_pkg(BLKID blkid)
+ib_pkg(CRYPTO libcrypto>=3.0)
+ib_pkg(CRYPTSETUP libcryptsetup>=2.6)
+ib_pkg(CURL libcurl>=7.80)
+ib_pkg(FDISK fdisk>=2.38)
+ib_pkg(GUESTFS libguestfs>=1.48)
+ib_pkg(JANSSON jansson>=2.13)
+ib_pkg(SQUASHFS libsquashfs1>=1.1)
+ib_pkg(YAML yaml-0.1>=0.2)
+ib_pkg(ZSTD libzstd>=1.5)

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/atomic.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+struct ib_atomic {
+    char *path;
+    char *temporary; /* NULL once committed */
+    int fd;
+};
+
+struct ib_atomic *ib_atomic_open(const char *path, unsigned mode, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *dir = ib_path_dir(path);
+    _cleanup_(ib_atomic_freep) struct ib_atomic *file = ib_calloc(1, sizeof(*file));
+
+    file->path = ib_strdup(path);
+    file->temporary = ib_asprintf("%s/.%s.XXXXXX.tmp", dir, ib_path_base(path));
+    file->fd = mkostemps(file->temporary, 4, O_CLOEXEC);
+    if (file->fd < 0) {
+        ib_fail(err, IB_E_IO, errno, path, "create");
+        free(ib_steal(&file->temporary));
+        return NULL;
+    }
+    if (fchmod(file->fd, mode) < 0) {
+        ib_fail(err, IB_E_IO, errno, path, "set the mode of");
+        return NULL;
+    }
+    return ib_steal(&file);
+}
+
+int ib_atomic_fd(const struct ib_atomic *file)
+{
+    return file->fd;
+}
+
+static int sync_directory_of(const char *path)
+{
+    _cleanup_(ib_freep) char *dir = ib_path_dir(path);
+    _cleanup_(ib_closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
+}
+
+int ib_atomic_commit(struct ib_atomic *file, struct ib_error **err)
+{
+    if (fsync(file->fd) < 0)
+        return ib_fail(err, IB_E_IO, errno, file->path, "write");
+    if (rename(file->temporary, file->path) < 0)
+        return ib_fail(err, IB_E_IO, errno, file->path, "put in place");
+    free(ib_steal(&file->temporary));
+    if (sync_directory_of(file->path) < 0)
+        return ib_fail(err, IB_E_IO, errno, file->path, "sync the directory of");
+    return 0;
+}
+
+struct ib_atomic *ib_atomic_free(struct ib_atomic *file)
+{
+    if (file) {
+        ib_closep(&file->fd);
+        if (file->temporary)
+            unlink(file->temporary);
+        free(file->temporary);
+        free(file->path);
+        free(file);
+    }
+    return NULL;
+}
+
+void ib_atomic_freep(struct ib_atomic **file)
+{
+    *file = ib_atomic_free(*file);
+}
+
+int ib_atomic_write(const char *path, unsigned mode, const void *data, size_t size,
+                    struct ib_error **err)
+{
+    _cleanup_(ib_atomic_freep) struct ib_atomic *file = ib_atomic_open(path, mode, err);
+
+    if (!file)
+        return -1;
+    if (ib_write_full(file->fd, data, size) < 0)
+        return ib_fail(err, IB_E_IO, errno, path, "write");
+    return ib_atomic_commit(file, err);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/subprocess.h"
+
+Test(util, parse_u64_takes_only_whole_numbers_in_range)
+{
+    uint64_t v = 7;
+
+    cr_assert(ib_parse_u64("18446744073709551615", UINT64_MAX, &v) && v == UINT64_MAX);
+    cr_assert_not(ib_parse_u64("18446744073709551616", UINT64_MAX, &v));
+    cr_assert_not(ib_parse_u64("", 10, &v));
+    cr_assert_not(ib_parse_u64("-1", 10, &v));
+    cr_assert_not(ib_parse_u64("1 ", 10, &v));
+    cr_assert_not(ib_parse_u64("11", 10, &v));
+}
+
+Test(util, nearest_name)
+{
+    static const char *const names[] = {"packages", "overlays", "services"};
+
+    cr_assert_str_eq(ib_nearest("pakages", names, 3), "packages");
+    cr_assert_null(ib_nearest("xyz", names, 3));
+}
+
+Test(util, sizes_for_people)
+{
+    char b[16];
+
+    cr_assert_str_eq(ib_format_size(0, b), "0 B");
+    cr_assert_str_eq(ib_format_size(1536, b), "1.5 KiB");
+    cr_assert_str_eq(ib_format_size(UINT64_C(583729152), b), "557 MiB");
+}
+
+Test(error, chain_prints_cause_and_cure)
+{
+    struct ib_error *err = NULL;
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    ib_fail(&err, IB_E_IO, ENOENT, "a.yaml", "open");
+    ib_hint(&err, "write it");
+    ib_hint(&err, "a later hint does not win");
+    ib_wrap(&err, "odin", "build node");
+    ib_error_print(err, "imgbuild", out);
+    fclose(out);
+    cr_assert_str_eq(text, "imgbuild: cannot build node 'odin'\n"
+                           "  because: cannot open 'a.yaml': No such file or directory\n"
+                           "  try: write it\n");
+    cr_assert_eq(ib_error_code(err), IB_E_NOT_FOUND);
+    cr_assert_eq(ib_error_exit_status(ib_error_code(err)), 4);
+    free(text);
+    ib_error_free(err);
+}
+
+Test(buffer, strv_sorts_by_bytes_and_drops_repeats)
+{
+    struct ib_strv l = {0};
+
+    ib_strv_split(&l, "b,a,,B,a", ",");
+    ib_strv_sort_unique(&l);
+    char *joined = ib_strv_join(&l, " ");
+    cr_assert_str_eq(joined, "B a b");
+    free(joined);
+    ib_strv_clear(&l);
+}
+
+Test(path, normalize_keeps_names_inside)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"./usr//bin/", "usr/bin"}, {"/etc/passwd", "etc/passwd"}, {".", ""},   {"", ""},
+        {"a/../b", NULL},           {"..", NULL},                  {"...", "..."},
+    };
+
+    for (size_t i = 0; i < IB_ARRAY_SIZE(cases); i++) {
+        char *p = ib_path_normalize(cases[i].in);
+        cr_assert(ib_streq(p, cases[i].out), "%s gave %s", cases[i].in, p ? p : "NULL");
+        free(p);
+    }
+}
+
+Test(hash, known_answer_and_uuid)
+{
+    struct ib_sha256 h, again;
+    struct ib_uuid u, v;
+    char hex[IB_SHA256_HEX_SIZE], text[IB_UUID_TEXT_SIZE];
+
+    ib_sha256("abc", 3, &h); /* FIPS 180-4, appendix B.1 */
+    cr_assert_str_eq(ib_sha256_hex(&h, hex),
+                     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    cr_assert(ib_sha256_parse(hex, &again) && ib_sha256_equal(&h, &again));
+    cr_assert_not(ib_sha256_parse("ba78", &again));
+    ib_uuid_derive("disk", "odin", &u);
+    cr_assert(ib_uuid_parse(ib_uuid_format(&u, text), &v));
+    cr_assert_eq(memcmp(&u, &v, sizeof(u)), 0);
+    cr_assert_eq(text[14], '8');
+}
+
+Test(atomic, nothing_under_the_name_before_commit)
+{
+    struct ib_error *err = NULL;
+    char *dir = ib_make_temp_dir("/tmp", "ib-test", &err);
+    char *path = ib_path_join(dir, "out");
+    struct stat st;
+
+    struct ib_atomic *f = ib_atomic_open(path, 0640, &err);
+    cr_assert(f && write(ib_atomic_fd(f), "x", 1) == 1);
+    cr_assert_not(ib_path_exists(path));
+    f = ib_atomic_free(f);
+    cr_assert_not(ib_path_exists(path));
+    cr_assert_eq(ib_atomic_write(path, 0640, "abc", 3, &err), 0);
+    cr_assert(stat(path, &st) == 0 && st.st_size == 3 && (st.st_mode & 07777) == 0640);
+    free(path);
+    ib_temp_dirp(&dir);
+}
+
+Test(file, remove_tree_does_not_follow_links)
+{
+    char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);
+    char *keep = ib_path_join(dir, "keep"), *gone = ib_path_join(dir, "gone");
+    char *deep = ib_path_join(gone, "a/b"), *link = ib_path_join(gone, "a/link");
+
+    cr_assert_eq(ib_mkdir_p(keep, NULL), 0);
+    cr_assert_eq(ib_mkdir_p(deep, NULL), 0);
+    cr_assert_eq(symlink(keep, link), 0);
+    cr_assert_eq(ib_remove_tree(gone, NULL), 0);
+    cr_assert(ib_path_exists(keep) && !ib_path_exists(gone));
+    cr_assert_eq(ib_remove_tree(gone, NULL), 0);
+    free(keep), free(gone), free(deep), free(link);
+    ib_temp_dirp(&dir);
+}
+
+Test(subprocess, collects_output_and_tells_failures)
+{
+    struct ib_error *err = NULL;
+    struct ib_buf out = {0};
+    const char *const echo[] = {"sh", "-c", "printf '%s %s' \"$LC_ALL\" \"$X\"", NULL};
+    const char *const env[] = {"X=y", NULL};
+    const char *const fails[] = {"sh", "-c", "echo no luck >&2; exit 3", NULL};
+    const char *const missing[] = {"no-such-program-here", NULL};
+
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = echo, .env = env, .out = &out}, &err), 0);
+    cr_assert_str_eq((char *)out.data, "C.UTF-8 y");
+    ib_buf_clear(&out);
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = fails}, &err), -1);
+    cr_assert_str_eq(ib_error_line(err, 0), "'sh' ended with exit status 3: no luck");
+    ib_error_clear(&err);
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = missing}, &err), -1);
+    cr_assert_eq(ib_error_code(err), IB_E_UNSUPPORTED);
+    ib_error_clear(&err);
+}
+
+Test(subprocess, cancel_ends_the_program)
+{
+    static volatile sig_atomic_t cancel = 1;
+    struct ib_error *err = NULL;
+    struct ib_progress *p = ib_progress_new(NULL, NULL, &cancel);
+    const char *const argv[] = {"sleep", "30", NULL};
+
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = argv, .progress = p}, &err), -1);
+    cr_assert_eq(ib_error_code(err), IB_E_INTERRUPTED);
+    ib_error_clear(&err);
+    ib_progress_free(p);
+}
