@@ -20,12 +20,18 @@ static const struct {
     const char *name;
     int exit_status;
 } code_table[] = {
-    {IB_E_INTERNAL, "internal", 70},       {IB_E_USAGE, "usage", 2},
-    {IB_E_INVALID, "invalid", 3},          {IB_E_NOT_FOUND, "not-found", 4},
-    {IB_E_IO, "io", 5},                    {IB_E_NO_SPACE, "no-space", 6},
-    {IB_E_PERMISSION, "permission", 7},    {IB_E_VERIFY, "verify", 8},
-    {IB_E_NETWORK, "network", 9},          {IB_E_UNSUPPORTED, "unsupported", 10},
-    {IB_E_CHILD, "child", 11},             {IB_E_REFUSED, "refused", 12},
+    {IB_E_INTERNAL, "internal", 70},
+    {IB_E_USAGE, "usage", 2},
+    {IB_E_INVALID, "invalid", 3},
+    {IB_E_NOT_FOUND, "not-found", 4},
+    {IB_E_IO, "io", 5},
+    {IB_E_NO_SPACE, "no-space", 6},
+    {IB_E_PERMISSION, "permission", 7},
+    {IB_E_VERIFY, "verify", 8},
+    {IB_E_NETWORK, "network", 9},
+    {IB_E_UNSUPPORTED, "unsupported", 10},
+    {IB_E_CHILD, "child", 11},
+    {IB_E_REFUSED, "refused", 12},
     {IB_E_INTERRUPTED, "interrupted", 130},
 };
 

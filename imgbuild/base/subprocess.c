@@ -114,7 +114,9 @@ static int start(const struct ib_run *run, const char *program, struct ib_child 
     make_env(&env, run->env);
     const int fds[3] = {
         run->stdin_fd > 0 ? run->stdin_fd : null_fd,
-        run->out ? out_end : run->stdout_fd > 0 ? run->stdout_fd : null_fd,
+        run->out             ? out_end
+        : run->stdout_fd > 0 ? run->stdout_fd
+                             : null_fd,
         log_end,
     };
     child->pid = fork();

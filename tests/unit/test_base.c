@@ -79,8 +79,13 @@ Test(path, normalize_keeps_names_inside)
     static const struct {
         const char *in, *out;
     } cases[] = {
-        {"./usr//bin/", "usr/bin"}, {"/etc/passwd", "etc/passwd"}, {".", ""},   {"", ""},
-        {"a/../b", NULL},           {"..", NULL},                  {"...", "..."},
+        {"./usr//bin/", "usr/bin"},
+        {"/etc/passwd", "etc/passwd"},
+        {".", ""},
+        {"", ""},
+        {"a/../b", NULL},
+        {"..", NULL},
+        {"...", "..."},
     };
 
     for (size_t i = 0; i < IB_ARRAY_SIZE(cases); i++) {

@@ -14,8 +14,8 @@
 struct ib_atomic;
 
 /* mode is exact, whatever the umask. NULL and an error on failure. */
-struct ib_atomic *ib_atomic_open(const char *path, unsigned mode, struct ib_error **err)
-    _must_check_;
+struct ib_atomic *ib_atomic_open(const char *path, unsigned mode,
+                                 struct ib_error **err) _must_check_;
 int ib_atomic_fd(const struct ib_atomic *file); /* borrowed; do not close */
 /* May be called once. On failure nothing stands under the final name that did not before. */
 int ib_atomic_commit(struct ib_atomic *file, struct ib_error **err) _must_check_;

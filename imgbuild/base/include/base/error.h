@@ -53,7 +53,7 @@ int ib_wrap(struct ib_error **err, const char *subject, const char *what);
 int ib_hint(struct ib_error **err, const char *fmt, ...) _printf_(2, 3);
 
 enum ib_error_code ib_error_code(const struct ib_error *err);
-int ib_error_errno(const struct ib_error *err); /* 0 where none */
+int ib_error_errno(const struct ib_error *err);        /* 0 where none */
 const char *ib_error_hint(const struct ib_error *err); /* NULL where none; borrowed */
 
 /* The whole chain on one line, outermost first, joined by ": ". The caller frees. */

@@ -36,7 +36,8 @@ typedef void (*ib_event_fn)(const struct ib_event *event, void *userdata);
 
 struct ib_progress;
 
-/* `cancel` may be NULL; nonzero means: stop as soon as it is safe. Both must outlive the progress. */
+/* `cancel` may be NULL; nonzero means: stop as soon as it is safe. Both must outlive the progress.
+ */
 struct ib_progress *ib_progress_new(ib_event_fn fn, void *userdata,
                                     const volatile sig_atomic_t *cancel);
 struct ib_progress *ib_progress_free(struct ib_progress *progress); /* returns NULL */

@@ -16,7 +16,7 @@ struct ib_run {
     int stdout_fd;           /* -1 (or 0): collected into `out`, or /dev/null if that is NULL */
     struct ib_buf *out;      /* stdout, at most max_out_bytes (0: 16 MiB) */
     size_t max_out_bytes;
-    struct ib_buf *log;      /* stderr's last 64 KiB; NULL: only used for the error message */
+    struct ib_buf *log;           /* stderr's last 64 KiB; NULL: only used for the error message */
     struct ib_progress *progress; /* for cancellation; may be NULL */
     int (*child_setup)(void *userdata); /* between fork and exec; -1 with errno fails the run */
     void *userdata;
@@ -24,8 +24,8 @@ struct ib_run {
 };
 
 /*
- * Runs to the end. A program that is missing is IB_E_UNSUPPORTED with the package as a hint where we
- * know it; a nonzero exit or a signal is IB_E_CHILD whose message ends with its last lines on
+ * Runs to the end. A program that is missing is IB_E_UNSUPPORTED with the package as a hint where
+ * we know it; a nonzero exit or a signal is IB_E_CHILD whose message ends with its last lines on
  * stderr. LC_ALL=C.UTF-8 and TZ=UTC0 are set unless env overrides them.
  */
 int ib_run(const struct ib_run *run, struct ib_error **err) _must_check_;

@@ -27,13 +27,14 @@
 #define IB_MIB (UINT64_C(1024) * IB_KIB)
 #define IB_GIB (UINT64_C(1024) * IB_MIB)
 
-/* Takes the value out of a variable and leaves it empty: the success path of a _cleanup_ variable. */
-#define ib_steal(ptr)                                                                              \
-    ({                                                                                             \
-        __auto_type ib_steal_p_ = (ptr);                                                           \
-        __auto_type ib_steal_v_ = *ib_steal_p_;                                                    \
-        *ib_steal_p_ = NULL;                                                                       \
-        ib_steal_v_;                                                                               \
+/* Takes the value out of a variable and leaves it empty: the success path of a _cleanup_ variable.
+ */
+#define ib_steal(ptr)                           \
+    ({                                          \
+        __auto_type ib_steal_p_ = (ptr);        \
+        __auto_type ib_steal_v_ = *ib_steal_p_; \
+        *ib_steal_p_ = NULL;                    \
+        ib_steal_v_;                            \
     })
 
 /* Takes a file descriptor out of a variable and leaves -1. */
@@ -58,7 +59,8 @@ char *ib_asprintf(const char *fmt, ...) _printf_(1, 2);
 void ib_freep(void *pointer_to_pointer);
 void ib_closep(int *fd); /* closes fd >= 0, keeps errno */
 
-/* Checked arithmetic: true when the sum, product or rounding fits, and only then *ret is written. */
+/* Checked arithmetic: true when the sum, product or rounding fits, and only then *ret is written.
+ */
 static inline bool ib_add_u64(uint64_t a, uint64_t b, uint64_t *ret)
 {
     return !__builtin_add_overflow(a, b, ret);
@@ -83,7 +85,8 @@ bool ib_endswith(const char *s, const char *suffix);
 /* Whole-string decimal number without sign or blanks; false when it is not one or exceeds max. */
 bool ib_parse_u64(const char *s, uint64_t max, uint64_t *ret);
 
-/* Levenshtein's nearest of `names` (count entries) to `word`, or NULL when none is close. Borrowed. */
+/* Levenshtein's nearest of `names` (count entries) to `word`, or NULL when none is close. Borrowed.
+ */
 const char *ib_nearest(const char *word, const char *const *names, size_t count);
 
 /* "1.5 GiB": a size for people, in a static-free buffer of at least 16 bytes. Returns buf. */

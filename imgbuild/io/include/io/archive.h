@@ -17,7 +17,8 @@ struct ib_archive_limits {
 };
 
 enum ib_archive_flags {
-    IB_ARCHIVE_WHITEOUTS = 1 << 0, /* OCI image spec, layer.md "Whiteouts": .wh.NAME, .wh..wh..opq */
+    IB_ARCHIVE_WHITEOUTS =
+        1 << 0, /* OCI image spec, layer.md "Whiteouts": .wh.NAME, .wh..wh..opq */
 };
 
 /*

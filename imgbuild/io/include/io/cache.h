@@ -5,8 +5,8 @@
  *
  *     blobs/sha256/HEX            fetched files, verified before they get this name, read-only
  *     blobs/partial/HEX           downloads that were interrupted
- *     stages/NAME/KEY/…           a stage's output files, plus inputs.json (what the key was made of)
- *     tmp/                        work in progress; whatever is older than a day is rubbish
+ *     stages/NAME/KEY/…           a stage's output files, plus inputs.json (what the key was made
+ * of) tmp/                        work in progress; whatever is older than a day is rubbish
  *
  * Entries are made in tmp/ and renamed into place when complete: a killed build leaves rubbish in
  * tmp/ and nothing else. Several imgbuild processes may share one cache: an entry that another
@@ -25,14 +25,15 @@ struct ib_cache *ib_cache_free(struct ib_cache *cache); /* returns NULL */
 void ib_cache_freep(struct ib_cache **cache);
 const char *ib_cache_dir(const struct ib_cache *cache); /* absolute; borrowed */
 /* A fresh directory under tmp/; the caller removes it (ib_temp_dirp). */
-char *ib_cache_temp_dir(struct ib_cache *cache, const char *prefix, struct ib_error **err)
-    _must_check_;
+char *ib_cache_temp_dir(struct ib_cache *cache, const char *prefix,
+                        struct ib_error **err) _must_check_;
 
 /* The blob's path, whether it exists or not; the caller frees. */
 char *ib_cache_blob_path(const struct ib_cache *cache, const struct ib_sha256 *hash);
 char *ib_cache_partial_path(const struct ib_cache *cache, const struct ib_sha256 *hash);
 bool ib_cache_has_blob(const struct ib_cache *cache, const struct ib_sha256 *hash);
-/* Renames a finished, verified file from inside the cache (partial or temporary) to its blob name. */
+/* Renames a finished, verified file from inside the cache (partial or temporary) to its blob name.
+ */
 int ib_cache_adopt_blob(struct ib_cache *cache, const char *path, const struct ib_sha256 *hash,
                         struct ib_error **err) _must_check_;
 
@@ -41,7 +42,8 @@ int ib_cache_adopt_blob(struct ib_cache *cache, const char *path, const struct i
  * beside the output as inputs.json, so that `imgbuild explain` can tell what changed.
  */
 struct ib_key;
-struct ib_key *ib_key_new(const char *stage); /* the tool's stage format version goes in by itself */
+struct ib_key *
+ib_key_new(const char *stage); /* the tool's stage format version goes in by itself */
 struct ib_key *ib_key_free(struct ib_key *key);
 void ib_key_freep(struct ib_key **key);
 void ib_key_add(struct ib_key *key, const char *name, const char *value);
@@ -64,8 +66,8 @@ struct ib_cache_entry;
  * without a commit throws the work away. Waits while another process makes the same entry.
  */
 struct ib_cache_entry *ib_cache_entry_get(struct ib_cache *cache, const struct ib_key *key,
-                                          struct ib_progress *progress, struct ib_error **err)
-    _must_check_;
+                                          struct ib_progress *progress,
+                                          struct ib_error **err) _must_check_;
 bool ib_cache_entry_hit(const struct ib_cache_entry *entry);
 const char *ib_cache_entry_dir(const struct ib_cache_entry *entry);
 /* dir + "/" + name; the caller frees. */

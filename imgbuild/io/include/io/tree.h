@@ -7,9 +7,10 @@
  * tree of 100,000 files costs some 30 MB, needs no root on the host, and can be changed freely:
  * overlays are laid over it, files removed, labels set, before it is written once.
  *
- * On disk a tree is a *tree archive*: an uncompressed pax tar (POSIX.1-2001 pax interchange format),
- * entries sorted by path, xattrs as SCHILY.xattr.* records, numeric owners only. Writing the same
- * tree twice gives the same bytes. Archives from outside go through io/archive.h, which checks them.
+ * On disk a tree is a *tree archive*: an uncompressed pax tar (POSIX.1-2001 pax interchange
+ * format), entries sorted by path, xattrs as SCHILY.xattr.* records, numeric owners only. Writing
+ * the same tree twice gives the same bytes. Archives from outside go through io/archive.h, which
+ * checks them.
  *
  * Paths are always in the form of ib_path_normalize: "usr/bin/sh"; the root is "".
  */
@@ -37,8 +38,8 @@ struct ib_inode {
     int64_t mtime_s;
     uint32_t nlink; /* names in this tree (directories: 1) */
     enum ib_layer layer;
-    uint64_t size; /* regular files: bytes; symlinks: length of target */
-    char *target;  /* symlinks */
+    uint64_t size;           /* regular files: bytes; symlinks: length of target */
+    char *target;            /* symlinks */
     struct ib_xattr *xattrs; /* sorted by name */
     size_t xattr_count;
     struct ib_content *content; /* regular files; opaque, NULL when empty */
@@ -111,7 +112,8 @@ int ib_inode_read(const struct ib_inode *inode, void *data, size_t size, uint64_
 int ib_tree_read_file(const struct ib_tree *tree, const char *path, uint64_t max_size_bytes,
                       struct ib_buf *ret, struct ib_error **err) _must_check_;
 
-/* Pre-order, children by name. fn returns 0 to go on, anything else ends the walk and is returned. */
+/* Pre-order, children by name. fn returns 0 to go on, anything else ends the walk and is returned.
+ */
 typedef int (*ib_tree_fn)(struct ib_node *node, const char *path, void *userdata);
 int ib_tree_walk(const struct ib_tree *tree, ib_tree_fn fn, void *userdata);
 

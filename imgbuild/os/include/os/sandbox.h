@@ -50,8 +50,8 @@ int ib_sandbox_copy_out(struct ib_sandbox *sandbox, const char *path, const char
 int ib_sandbox_run(struct ib_sandbox *sandbox, const char *const *argv, const char *const *env,
                    struct ib_buf *out, struct ib_error **err) _must_check_;
 /* Removes a path inside (and below it); a missing one is fine. */
-int ib_sandbox_remove(struct ib_sandbox *sandbox, const char *path, struct ib_error **err)
-    _must_check_;
+int ib_sandbox_remove(struct ib_sandbox *sandbox, const char *path,
+                      struct ib_error **err) _must_check_;
 /* Writes the tree archive of what is there now to fd. Mount points' content is left out. */
 int ib_sandbox_export(struct ib_sandbox *sandbox, int fd, struct ib_error **err) _must_check_;
 

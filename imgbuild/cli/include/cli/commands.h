@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command, each defined in its own cmd_NAME.c. */
+#pragma once
+
+#include "cli/cli.h"
+
+extern const struct ib_command ib_command_completion;
+extern const struct ib_command ib_command_man;
