@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -12,6 +13,12 @@
 #include "base/file.h"
 
 enum { LOG_KEEP = 64 * 1024, LOG_SHOWN_LINES = 6 };
+
+/*
+ * Held from making the pipes until the child's ends of them are closed here: a child_main child of
+ * another thread closes nothing by exec, and would keep such an end open as long as it lives.
+ */
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct ib_child {
     pid_t pid;
@@ -69,6 +76,10 @@ static _Noreturn void exec_child(const struct ib_run *run, const char *program, 
         goto fail;
     if (run->child_setup && run->child_setup(run->userdata) < 0)
         goto fail;
+    if (run->child_main) {
+        close(status_fd); /* it started: our parent goes on */
+        _exit(run->child_main(run->userdata));
+    }
     execve(program, (char *const *)(uintptr_t)run->argv, env);
 fail:
     if (ib_write_full(status_fd, &(int){errno}, sizeof(int)) < 0)
@@ -137,7 +148,8 @@ static int start(const struct ib_run *run, const char *program, struct ib_child 
 
 struct ib_child *ib_spawn(const struct ib_run *run, struct ib_error **err)
 {
-    _cleanup_(ib_freep) char *program = ib_find_program(run->argv[0]);
+    _cleanup_(ib_freep) char *program =
+        run->child_main ? ib_strdup(run->argv[0]) : ib_find_program(run->argv[0]);
 
     if (!program) {
         program_missing(run->argv[0], err);
@@ -147,7 +159,10 @@ struct ib_child *ib_spawn(const struct ib_run *run, struct ib_error **err)
     child->out_fd = child->log_fd = -1;
     child->name = ib_strdup(ib_path_base(run->argv[0]));
     child->progress = run->progress;
-    if (start(run, program, child, err) < 0) {
+    pthread_mutex_lock(&start_lock);
+    int r = start(run, program, child, err);
+    pthread_mutex_unlock(&start_lock);
+    if (r < 0) {
         child_free(child);
         return NULL;
     }

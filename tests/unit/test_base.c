@@ -178,3 +178,38 @@ Test(subprocess, cancel_ends_the_program)
     ib_error_clear(&err);
     ib_progress_free(p);
 }
+
+static int child_that_reports(void *userdata)
+{
+    dprintf(1, "%s in %d", (const char *)userdata, getpid());
+    dprintf(2, "it did not like it");
+    return 3;
+}
+
+Test(subprocess, runs_a_function_of_ours_in_a_child)
+{
+    struct ib_error *err = NULL;
+    _cleanup_(ib_buf_clear) struct ib_buf out = {0}, log = {0};
+    const char *const argv[] = {"worker", NULL};
+    char data[] = "here";
+    int status = 0, pid = 0;
+
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = argv,
+                                         .out = &out,
+                                         .log = &log,
+                                         .child_main = child_that_reports,
+                                         .userdata = data,
+                                         .ret_status = &status},
+                        &err),
+                 0);
+    cr_assert_eq(status, 3);
+    cr_assert(sscanf((const char *)out.data, "here in %d", &pid) == 1 && pid != getpid());
+    cr_assert_str_eq((const char *)log.data, "it did not like it");
+    cr_assert_eq(
+        ib_run(&(struct ib_run){.argv = argv, .child_main = child_that_reports, .userdata = data},
+               &err),
+        -1);
+    _cleanup_(ib_freep) char *text = ib_error_text(err);
+    cr_assert_str_eq(text, "'worker' ended with exit status 3: it did not like it");
+    ib_error_free(err);
+}

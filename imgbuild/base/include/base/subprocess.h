@@ -19,6 +19,12 @@ struct ib_run {
     struct ib_buf *log;           /* stderr's last 64 KiB; NULL: only used for the error message */
     struct ib_progress *progress; /* for cancellation; may be NULL */
     int (*child_setup)(void *userdata); /* between fork and exec; -1 with errno fails the run */
+    /*
+     * Runs in the child instead of a program, which argv[0] then only names; what it returns is the
+     * exit status. The child is a copy of us with one thread: it must not take a lock that another
+     * thread may have held (progress, OpenSSL, ib_run). Memory and errors are safe.
+     */
+    int (*child_main)(void *userdata);
     void *userdata;
     int *ret_status; /* where set, a nonzero exit status is stored here and is no failure */
 };
