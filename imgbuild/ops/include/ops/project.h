@@ -39,7 +39,7 @@ void ib_project_clear(struct ib_project *project);
  * The moment that dates a build, in seconds since 1970: SOURCE_DATE_EPOCH, else the commit date of
  * the project's HEAD, else the lock's date. Never the wall clock.
  */
-int ib_project_epoch(const struct ib_project *project, int64_t *ret, struct ib_error **err)
-    _must_check_;
+int ib_project_epoch(const struct ib_project *project, int64_t *ret,
+                     struct ib_error **err) _must_check_;
 /* "2026.11.22" in UTC; the caller frees. */
 char *ib_version_from_epoch(int64_t epoch_s);
