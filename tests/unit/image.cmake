@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+ib_unit_test(image
+    esp
+    gpt
+    uki)
