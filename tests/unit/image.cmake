@@ -2,4 +2,5 @@
 ib_unit_test(image
     esp
     gpt
-    uki)
+    uki
+    verity)
