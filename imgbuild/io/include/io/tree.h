@@ -60,7 +60,8 @@ struct ib_tree *ib_tree_new(void); /* holds a root directory 0755 root:root */
 struct ib_tree *ib_tree_free(struct ib_tree *tree);
 void ib_tree_freep(struct ib_tree **tree);
 
-/* Reads a tree archive that ib_tree_save wrote; the file must stay while the tree is used. */
+/* Reads a tree archive that ib_tree_save wrote (milliseconds: content is not touched). The file must
+ * not change while the tree is used; it stays open. */
 struct ib_tree *ib_tree_load(const char *archive_path, struct ib_error **err) _must_check_;
 /* Writes the tree archive to fd (sequentially: a pipe will do); its hash in *ret where not NULL. */
 int ib_tree_save(const struct ib_tree *tree, int fd, struct ib_progress *progress,
@@ -77,8 +78,8 @@ char *ib_node_path(const struct ib_node *node); /* the caller frees */
 /*
  * Adding. Missing parents are made (0755 root:root, the same layer and mtime 0); a symbolic link to
  * a directory among the parents is followed (usr-merge: "lib/x" lands in "usr/lib/x"). What stands
- * under the name already is replaced, except that a directory over a directory keeps its children
- * and takes the new attributes. Each returns the node (owned by the tree), or NULL and an error.
+ * under the name already is replaced (a symbolic link too, even to a directory), except that a
+ * directory over a directory keeps its children and takes the new attributes. Each returns the node (owned by the tree), or NULL and an error.
  */
 struct ib_node *ib_tree_add_directory(struct ib_tree *tree, const char *path, uint32_t mode,
                                       enum ib_layer layer, struct ib_error **err);
@@ -117,7 +118,8 @@ int ib_tree_read_file(const struct ib_tree *tree, const char *path, uint64_t max
 typedef int (*ib_tree_fn)(struct ib_node *node, const char *path, void *userdata);
 int ib_tree_walk(const struct ib_tree *tree, ib_tree_fn fn, void *userdata);
 
-/* Numbers for progress and limits: names, and bytes of regular files (hard links once). */
+/* Numbers for progress and limits: names (the root is one), and bytes of regular files (hard links
+ * once). */
 uint64_t ib_tree_entry_count(const struct ib_tree *tree);
 uint64_t ib_tree_content_size(const struct ib_tree *tree);
 
