@@ -66,7 +66,8 @@ static _Noreturn void exec_child(const struct ib_run *run, const char *program, 
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_DFL);
-    setpgid(0, 0); /* the terminal's Ctrl-C is ours to pass on */
+    if (!run->foreground)
+        setpgid(0, 0); /* the terminal's Ctrl-C is ours to pass on */
     for (int i = 0; i < 3; i++)
         if (dup2(fds[i], i) < 0)
             goto fail;

@@ -26,6 +26,7 @@ struct ib_run {
      */
     int (*child_main)(void *userdata);
     void *userdata;
+    bool foreground; /* stays in our process group: a program that talks to the terminal itself */
     int *ret_status; /* where set, a nonzero exit status is stored here and is no failure */
 };
 
