@@ -103,6 +103,20 @@ int ib_wrap(struct ib_error **err, const char *subject, const char *what)
     return -1;
 }
 
+int ib_wrapf(struct ib_error **err, const char *fmt, ...)
+{
+    va_list ap;
+    struct ib_buf line = {0};
+
+    if (!err || !*err)
+        return -1;
+    va_start(ap, fmt);
+    ib_buf_vprintf(&line, fmt, ap);
+    va_end(ap);
+    ib_strv_take(&(*err)->lines, ib_buf_steal_string(&line));
+    return -1;
+}
+
 int ib_hint(struct ib_error **err, const char *fmt, ...)
 {
     va_list ap;

@@ -184,9 +184,10 @@ int ib_cache_adopt_blob(struct ib_cache *cache, const char *path, const struct i
 
     if (ib_mkdir_p(dir, err) < 0)
         return writable_hint(cache, err);
-    if (chmod(path, 0444) < 0 || sync_path(path) < 0)
+    if (sync_path(path) < 0)
         return ib_fail(err, IB_E_IO, errno, path, "finish");
-    if (rename(path, final) < 0 || sync_path(dir) < 0)
+    /* read-only only under its final name: a partial that we could not open again would be stuck */
+    if (rename(path, final) < 0 || chmod(final, 0444) < 0 || sync_path(dir) < 0)
         return ib_fail(err, IB_E_IO, errno, final, "put in place");
     return 0;
 }

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-ib_unit_test(io cache tree)
+# One test a line, sorted.
+ib_unit_test(io cache)
+ib_unit_test(io fetch)
+ib_unit_test(io tree)

@@ -48,6 +48,8 @@ int ib_failf(struct ib_error **err, enum ib_error_code code, const char *fmt, ..
 
 /* Adds the outer context "cannot WHAT 'SUBJECT'" (subject may be NULL). Returns -1. */
 int ib_wrap(struct ib_error **err, const char *subject, const char *what);
+/* Adds an outer context that is a plain sentence. Returns -1. */
+int ib_wrapf(struct ib_error **err, const char *fmt, ...) _printf_(2, 3);
 
 /* Sets the cure, an imperative phrase; the first one set (nearest the cause) stays. Returns -1. */
 int ib_hint(struct ib_error **err, const char *fmt, ...) _printf_(2, 3);
