@@ -19,4 +19,7 @@ if(IB_SANITIZE)
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_options(ib_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
+if(IB_FUZZ)
+    target_compile_options(ib_flags INTERFACE -fsanitize=fuzzer-no-link) # coverage, for libFuzzer
+endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
