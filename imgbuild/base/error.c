@@ -54,13 +54,24 @@ static enum ib_error_code refine(enum ib_error_code code, int errnum)
     }
 }
 
+/* Names from archives and images get into messages: they must not command the terminal. */
+static char *printable(char *line)
+{
+    for (unsigned char *p = (unsigned char *)line; *p; p++)
+        if ((*p < ' ' && *p != '\n' && *p != '\t') || *p == 0x7f)
+            *p = '?';
+        else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* C1 controls in UTF-8 */
+            *p = p[1] = '?';
+    return line;
+}
+
 static struct ib_error *error_new(enum ib_error_code code, int errnum, char *line)
 {
     struct ib_error *e = ib_calloc(1, sizeof(*e));
 
     e->code = refine(code, errnum);
     e->errnum = errnum;
-    ib_strv_take(&e->lines, line);
+    ib_strv_take(&e->lines, printable(line));
     if (errnum == ENOSPC)
         e->hint = ib_strdup("free some space there, or choose another place");
     return e;
@@ -99,7 +110,7 @@ int ib_failf(struct ib_error **err, enum ib_error_code code, const char *fmt, ..
 int ib_wrap(struct ib_error **err, const char *subject, const char *what)
 {
     if (err && *err)
-        ib_strv_take(&(*err)->lines, describe(subject, what));
+        ib_strv_take(&(*err)->lines, printable(describe(subject, what)));
     return -1;
 }
 

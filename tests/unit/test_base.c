@@ -62,6 +62,18 @@ Test(error, chain_prints_cause_and_cure)
     ib_error_free(err);
 }
 
+Test(error, names_cannot_command_the_terminal)
+{
+    struct ib_error *err = NULL;
+
+    ib_failf(&err, IB_E_INVALID, "'%s'", "a\x1b[2J\xc2\x9b\xc3\xa9\x7f");
+    ib_wrap(&err, "\r", "read");
+    char *text = ib_error_text(err);
+    cr_assert_str_eq(text, "cannot read '?': 'a?[2J??\xc3\xa9?'");
+    free(text);
+    ib_error_free(err);
+}
+
 Test(buffer, strv_sorts_by_bytes_and_drops_repeats)
 {
     struct ib_strv l = {0};
