@@ -87,7 +87,7 @@ struct ib_user {
     int64_t uid; /* always given, so that the tree does not depend on the package manager */
     int64_t gid; /* -1: the same as uid, in a group of the user's name */
     char *comment;
-    char *home;            /* default /var/home/NAME */
+    char *home;            /* default /home/NAME */
     char *shell;           /* default /bin/bash */
     struct ib_strv groups; /* supplementary */
     struct ib_strv authorized_keys;
@@ -98,9 +98,10 @@ struct ib_group {
     int64_t gid;
 };
 
+/* Partitions made on first boot. */
 struct ib_storage {
     uint64_t var_min_size, var_max_size; /* bytes; max 0: all that is left */
-    bool ceph;                           /* make a raw partition for Ceph */
+    bool ceph;                           /* a raw partition for Ceph */
     uint64_t ceph_size;                  /* bytes; 0: all that is left */
 };
 
@@ -162,7 +163,8 @@ struct ib_cluster {
     struct {
         struct json_t *config;
     } k3s;
-    struct ib_strv overlays, kernel_arguments, persist;
+    struct ib_strv overlays, kernel_arguments;
+    struct ib_strv persist; /* absolute paths outside /var; one that ends in '/' is a directory */
     struct ib_storage storage;
 };
 
@@ -193,7 +195,9 @@ struct ib_base {
     /* packages */
     IB_LIST_OF(struct ib_repository) repositories;
     struct ib_strv packages, remove_packages;
-    struct ib_by_family services_enable, services_mask;
+    struct {
+        struct ib_strv enable, disable, mask;
+    } services;
     struct {
         char *kernel;        /* fnmatch pattern; default /usr/lib/modules/KVER/vmlinuz */
         char *stub;          /* the UKI's */
@@ -379,13 +383,16 @@ struct ib_origin ib_recipe_origin(const struct ib_recipe *recipe, const void *va
 
 /*
  * The values that ${…} may name. A node's: ${node.name}, ${node.address}, …; a root's are the same
- * without the node's, since nodes share it. docs: ib_value_names.
+ * without the node's, since nodes share it. ib_values_markdown lists them all.
  */
 struct ib_values; /* borrowed from the recipe */
 const struct ib_values *ib_node_values(const struct ib_recipe *recipe,
                                        const struct ib_node_spec *node);
 const struct ib_values *ib_root_values(const struct ib_recipe *recipe,
                                        const struct ib_root_spec *root);
+
+/* A markdown table of all names and their meaning. The caller frees. */
+char *ib_values_markdown(void);
 
 /*
  * Appends `text` to *ret with every ${name} replaced; "$${" gives "${". Unknown names and an
