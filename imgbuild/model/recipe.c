@@ -48,6 +48,7 @@ static void free_private(struct ib_recipe_private *priv, size_t root_count, size
     ib_strv_clear(&priv->payload_names);
     ib_strv_clear(&priv->overlays);
     ib_strv_clear(&priv->paths);
+    free(priv->base);
     free(priv);
 }
 
@@ -307,6 +308,7 @@ struct ib_recipe *ib_recipe_parse(const struct ib_recipe_source *source, struct 
     ib_strv_append(&recipe->priv->overlays, &source->overlays);
     ib_strv_append(&recipe->priv->paths, &source->paths);
     recipe->priv->check_paths = source->check_paths;
+    recipe->priv->base = ib_strdup(source->base);
     decode_all(recipe, source, diags);
     ib_recipe_check(recipe, diags);
     if (ib_diags_count(diags) == before) {

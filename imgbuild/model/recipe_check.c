@@ -381,6 +381,7 @@ static void check_cluster(const struct checker *c)
     const struct ib_cluster *cluster = &c->recipe->cluster;
 
     check_name(c, "base", &cluster->base, &c->recipe->priv->base_names, "recipes/bases/");
+    check_name(c, "base", &c->recipe->priv->base, &c->recipe->priv->base_names, "recipes/bases/");
     for (size_t i = 0; i < cluster->payloads.count; i++)
         check_payload(c, &cluster->payloads.items[i]);
     check_overlays(c, &cluster->overlays);

@@ -137,12 +137,37 @@ int ib_recipe_source_read(const char *project_dir, struct ib_recipe_source *ret,
     return list_overlays(project_dir, ret, err);
 }
 
-struct ib_recipe *ib_recipe_load(const char *project_dir, struct ib_diags *diags,
+/* The base that the user named on the command line: a mistake there is no mistake in a recipe. */
+static int check_base(const struct ib_recipe_source *source, const char *base,
+                      struct ib_error **err)
+{
+    static const char directory[] = "recipes/bases/";
+    _cleanup_(ib_strv_clear) struct ib_strv names = {0};
+
+    for (size_t i = 0; i < source->files.count; i++) {
+        const char *path = source->files.items[i].path;
+        if (ib_startswith(path, directory) && ib_endswith(path, ".yaml"))
+            ib_strv_take(&names, ib_strndup(path + strlen(directory),
+                                            strlen(path) - strlen(directory) - strlen(".yaml")));
+    }
+    if (ib_strv_contains(&names, base))
+        return 0;
+    const char *nearest = ib_nearest(base, (const char *const *)names.items, names.count);
+    _cleanup_(ib_freep) char *all = ib_strv_join(&names, ", ");
+    ib_failf(err, IB_E_NOT_FOUND, "there is no base '%s'", base);
+    if (nearest)
+        return ib_hint(err, "did you mean '%s'? Bases: %s", nearest, all);
+    return ib_hint(err, "bases: %s", all);
+}
+
+struct ib_recipe *ib_recipe_load(const char *project_dir, const char *base, struct ib_diags *diags,
                                  struct ib_error **err)
 {
-    _cleanup_(ib_recipe_source_clear) struct ib_recipe_source source = {0};
+    _cleanup_(ib_recipe_source_clear) struct ib_recipe_source source = {.base = base};
 
     if (ib_recipe_source_read(project_dir, &source, err) < 0)
+        return NULL;
+    if (base && check_base(&source, base, err) < 0)
         return NULL;
     struct ib_recipe *recipe = ib_recipe_parse(&source, diags);
     if (!recipe)

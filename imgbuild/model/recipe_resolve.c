@@ -92,9 +92,14 @@ static void expand_files(struct ib_file *files, size_t count, const struct ib_va
 
 /* Roots */
 
+static const char *default_base(const struct ib_recipe *recipe)
+{
+    return recipe->priv->base ? recipe->priv->base : recipe->cluster.base;
+}
+
 static const char *base_name(const struct ib_recipe *recipe, const struct ib_recipe_node *node)
 {
-    return node->base ? node->base : recipe->cluster.base;
+    return node->base && !recipe->priv->base ? node->base : default_base(recipe);
 }
 
 static bool is_of_root(const struct ib_recipe *recipe, const struct ib_root_spec *root,
@@ -163,7 +168,7 @@ static void resolve_root(const struct ib_recipe *recipe, struct ib_root_spec *ro
     const struct ib_cluster *cluster = &recipe->cluster;
     const struct ib_role *role = root->role;
 
-    root->name = ib_streq(root->base->name, cluster->base)
+    root->name = ib_streq(root->base->name, default_base(recipe))
                      ? ib_strdup(role->name)
                      : ib_asprintf("%s.%s", role->name, root->base->name);
     merge_packages(recipe, root);

@@ -68,7 +68,7 @@ int ib_project_open(struct ib_project *ret, const char *dir, const char *cache_d
     p.dir = ib_project_find(dir, err);
     if (!p.dir)
         return -1;
-    p.recipe = ib_recipe_load(p.dir, diags, err);
+    p.recipe = ib_recipe_load(p.dir, NULL, diags, err);
     if (!p.recipe || read_lock(&p, diags, err) < 0)
         return -1;
     p.cache = ib_cache_open(cache_dir, err);

@@ -343,6 +343,7 @@ struct ib_recipe_source {
     struct ib_strv overlays; /* names that exist below overlays/ */
     struct ib_strv paths;    /* other files that recipes may name: keys, sources of files */
     bool check_paths;        /* overlays and paths are complete: complain about missing ones */
+    const char *base; /* every node is built on it, whatever the recipes name; NULL: as they say */
 };
 
 void ib_recipe_source_clear(struct ib_recipe_source *source);
@@ -354,11 +355,11 @@ void ib_recipe_source_clear(struct ib_recipe_source *source);
 struct ib_recipe *ib_recipe_parse(const struct ib_recipe_source *source,
                                   struct ib_diags *diags) _must_check_;
 /*
- * The same from a project directory (the one that holds recipes/, firmware/ and overlays/). NULL
- * with *err for a directory that cannot be read, or for mistakes in recipes (IB_E_INVALID), which
- * are all in `diags`.
+ * The same from a project directory (the one that holds recipes/, firmware/ and overlays/). `base`
+ * as in the source. NULL with *err for a directory that cannot be read, a base that is not there
+ * (IB_E_NOT_FOUND), or mistakes in recipes (IB_E_INVALID), which are all in `diags`.
  */
-struct ib_recipe *ib_recipe_load(const char *project_dir, struct ib_diags *diags,
+struct ib_recipe *ib_recipe_load(const char *project_dir, const char *base, struct ib_diags *diags,
                                  struct ib_error **err) _must_check_;
 /* Reads the files only. The caller clears *ret, also after a failure. */
 int ib_recipe_source_read(const char *project_dir, struct ib_recipe_source *ret,
