@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 ib_unit_test(image
+    artifact
     cpio
     esp
     frames
