@@ -447,6 +447,22 @@ struct ib_node *ib_tree_add_file_range(struct ib_tree *tree, const char *path, u
     return ib_tree_put(tree, path, inode, err);
 }
 
+struct ib_node *ib_tree_add_file_below(struct ib_tree *tree, const char *path, uint32_t mode,
+                                       int dir_fd, const char *name, uint64_t size,
+                                       enum ib_layer layer, struct ib_error **err)
+{
+    const struct ib_source *source = size ? ib_tree_source(tree, dir_fd) : NULL;
+
+    if (size && !source) {
+        ib_fail(err, IB_E_IO, errno, path, "keep the content of");
+        return NULL;
+    }
+    struct ib_inode *inode = ib_inode_new(S_IFREG | (mode & 07777), layer);
+    if (size)
+        ib_inode_set_below(inode, source, name, size);
+    return ib_tree_put(tree, path, inode, err);
+}
+
 struct ib_node *ib_tree_add_symlink(struct ib_tree *tree, const char *path, const char *target,
                                     enum ib_layer layer, struct ib_error **err)
 {

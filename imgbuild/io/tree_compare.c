@@ -42,7 +42,7 @@ static bool same_attributes(const struct ib_inode *a, const struct ib_inode *b)
 /* Both trees often take their content from the very same bytes of a file. */
 static bool same_place(const struct ib_content *a, const struct ib_content *b)
 {
-    return a->source && b->source && a->offset == b->offset &&
+    return a->source && b->source && !a->below && !b->below && a->offset == b->offset &&
            a->source->device == b->source->device && a->source->inode == b->source->inode;
 }
 

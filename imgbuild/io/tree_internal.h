@@ -22,10 +22,11 @@ struct ib_source {
     struct ib_source *next;
 };
 
-/* Where a regular file's bytes are: at `offset` of a source, or right here. */
+/* Where a regular file's bytes are: at `offset` of a source, in a file below it, or right here. */
 struct ib_content {
     const struct ib_source *source; /* NULL: in data */
     uint64_t offset;
+    bool below; /* source is a directory, and data the file's name below it, with its NUL */
     unsigned char data[];
 };
 
@@ -62,6 +63,8 @@ struct ib_inode *ib_inode_free(struct ib_inode *inode); /* returns NULL */
 /* Names the source of the descriptor's file: a known one, or a duplicate of fd. NULL with errno. */
 const struct ib_source *ib_tree_source(struct ib_tree *tree, int fd);
 void ib_inode_set_range(struct ib_inode *inode, const struct ib_source *source, uint64_t offset,
+                        uint64_t size);
+void ib_inode_set_below(struct ib_inode *inode, const struct ib_source *directory, const char *name,
                         uint64_t size);
 
 /* The child of this name, or NULL. */

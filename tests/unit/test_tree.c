@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "io/tree.h"
@@ -418,6 +419,35 @@ Test(tree, damage_is_found_and_told)
     ib_buf_clear(&good);
     free(path), free(bad_path);
     ib_temp_dirp(&dir);
+}
+
+Test(tree, content_of_files_below_a_directory)
+{
+    struct ib_error *err = NULL;
+    _cleanup_(ib_temp_dirp) char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);
+    _cleanup_(ib_freep) char *sub = ib_path_join(dir, "sub"), *one = ib_path_join(sub, "one"),
+                             *link = ib_path_join(dir, "link");
+    _cleanup_(ib_tree_freep) struct ib_tree *tree = ib_tree_new();
+    _cleanup_(ib_closep) int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char data[8] = "";
+
+    cr_assert_eq(ib_mkdir_p(sub, NULL), 0);
+    cr_assert_eq(ib_atomic_write(one, 0644, "content", 7, NULL), 0);
+    cr_assert_eq(symlink("sub/one", link), 0);
+    struct ib_node *node =
+        ib_tree_add_file_below(tree, "a/b", 0600, dir_fd, "sub/one", 7, LAYER, &err);
+    cr_assert(node && node->inode->size == 7);
+    cr_assert(ib_tree_add_file_below(tree, "c", 0600, dir_fd, "link", 7, LAYER, &err));
+    cr_assert(ib_tree_add_file_below(tree, "e", 0600, dir_fd, "nothing", 0, LAYER, &err));
+    close(ib_steal_fd(&dir_fd));
+    cr_assert_eq(ib_inode_read(node->inode, data, 4, 3, &err), 0);
+    cr_assert_str_eq(data, "tent");
+    cr_assert_eq(ib_inode_read(ib_tree_find(tree, "c")->inode, data, 7, 0, &err), -1);
+    ib_error_clear(&err); /* a symbolic link is not followed */
+    cr_assert_eq(truncate(one, 3), 0);
+    cr_assert_eq(ib_inode_read(node->inode, data, 7, 0, &err), -1);
+    cr_assert_eq(ib_error_code(err), IB_E_INVALID);
+    ib_error_clear(&err);
 }
 
 Test(tree, content_that_shrank_is_an_error)

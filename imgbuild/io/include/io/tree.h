@@ -90,6 +90,11 @@ struct ib_node *ib_tree_add_file(struct ib_tree *tree, const char *path, uint32_
 struct ib_node *ib_tree_add_file_range(struct ib_tree *tree, const char *path, uint32_t mode,
                                        int fd, uint64_t offset, uint64_t size, enum ib_layer layer,
                                        struct ib_error **err);
+/* Content: the regular file `name` below the directory dir_fd (of which the tree keeps a duplicate),
+ * opened whenever it is read. It must have exactly this size, and not change while the tree is used. */
+struct ib_node *ib_tree_add_file_below(struct ib_tree *tree, const char *path, uint32_t mode,
+                                       int dir_fd, const char *name, uint64_t size,
+                                       enum ib_layer layer, struct ib_error **err);
 struct ib_node *ib_tree_add_symlink(struct ib_tree *tree, const char *path, const char *target,
                                     enum ib_layer layer, struct ib_error **err);
 struct ib_node *ib_tree_add_special(struct ib_tree *tree, const char *path, uint32_t mode,
