@@ -152,22 +152,24 @@ static int add_partitions(struct ib_tree *tree, const struct ib_identity_input *
     return add_repart(tree, "40-ceph", &text, err);
 }
 
-static json_t *string_array(const struct ib_strv *list)
+/* Lines, not JSON: the agent is a static program, and few distributions ship a static jansson. */
+static int add_persist_list(struct ib_tree *tree, const struct ib_node_spec *n,
+                            struct ib_error **err)
 {
-    json_t *array = json_array();
+    struct ib_buf text = {0};
 
-    for (size_t i = 0; i < list->count; i++)
-        json_array_append_new(array, json_string(list->items[i]));
-    return array;
+    ib_buf_append_str(&text, "# what survives a reboot besides /var, one path a line\n");
+    for (size_t i = 0; i < n->persist.count; i++)
+        ib_buf_printf(&text, "%s\n", n->persist.items[i]);
+    return add_text(tree, "imgbuild/persist", 0644, &text, err);
 }
 
 static int add_node_json(struct ib_tree *tree, const struct ib_identity_input *input,
                          struct ib_error **err)
 {
     const struct ib_node_spec *n = input->node;
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:b, s:o}", "format", 1, "name", n->name, "role",
-                          n->node->role, "version", input->version, "founder", n->founder,
-                          "persist", string_array(&n->persist));
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:b}", "format", 1, "name", n->name, "role",
+                          n->node->role, "version", input->version, "founder", n->founder);
     char *text = json_dumps(o, JSON_INDENT(2) | JSON_SORT_KEYS);
     struct ib_buf line = {0};
 
@@ -252,7 +254,8 @@ struct ib_tree *ib_identity_make(const struct ib_identity_input *input, struct i
     if (add_hostname(tree, n, err) < 0 || add_network(tree, n, err) < 0 ||
         add_authorized_keys(tree, n, err) < 0 || add_k3s_config(tree, n, err) < 0 ||
         add_os_release(tree, input, err) < 0 || add_partitions(tree, input, err) < 0 ||
-        add_node_json(tree, input, err) < 0 || add_recipe_files(tree, input, diags, err) < 0) {
+        add_node_json(tree, input, err) < 0 || add_persist_list(tree, n, err) < 0 ||
+        add_recipe_files(tree, input, diags, err) < 0) {
         ib_wrap(err, n->name, "make the identity of");
         return NULL;
     }

@@ -4,7 +4,8 @@
  *
  *     imgbuild/identity/etc/…    laid over /etc: host name, network, k3s' config.yaml, SSH keys
  *     imgbuild/repart.d/…        systemd-repart(8) definitions: what the disk looks like
- *     imgbuild/node.json         what the agent must know: persist list, storage, disk
+ *     imgbuild/persist           what survives a reboot, one path a line (agent/persist.h)
+ *     imgbuild/node.json         name, role, version, and whether it may found the cluster
  */
 #pragma once
 
