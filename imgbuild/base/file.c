@@ -116,6 +116,18 @@ int ib_read_file(const char *path, uint64_t max_size_bytes, struct ib_buf *ret,
     return 0;
 }
 
+int ib_write_file(const char *path, unsigned mode, const void *data, size_t size,
+                  struct ib_error **err)
+{
+    _cleanup_(ib_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+    if (fd < 0 || fchmod(fd, mode) < 0)
+        return ib_fail(err, IB_E_IO, errno, path, "make");
+    if (ib_write_full(fd, data, size) < 0)
+        return ib_fail(err, IB_E_IO, errno, path, "write");
+    return 0;
+}
+
 static int copy_by_buffer(int in_fd, uint64_t in_offset, int out_fd, uint64_t size)
 {
     enum { CHUNK = 1 << 20 };

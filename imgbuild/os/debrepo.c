@@ -77,18 +77,6 @@ static int place_deb(const struct ib_deb *deb, int dir_fd, struct ib_error **err
     return copy_file(deb->path, dir_fd, name, deb->size_bytes, err);
 }
 
-static int write_index(const struct ib_buf *index, int dir_fd, struct ib_error **err)
-{
-    _cleanup_(ib_closep) int fd =
-        openat(dir_fd, "Packages", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-    if (fd < 0 || fchmod(fd, 0644) < 0)
-        return ib_fail(err, IB_E_IO, errno, "Packages", "make");
-    if (ib_write_full(fd, index->data, index->size) < 0)
-        return ib_fail(err, IB_E_IO, errno, "Packages", "write");
-    return 0;
-}
-
 int ib_debrepo_make(const char *dir, const struct ib_deb_list *debs, struct ib_progress *progress,
                     struct ib_error **err)
 {
@@ -106,7 +94,8 @@ int ib_debrepo_make(const char *dir, const struct ib_deb_list *debs, struct ib_p
             return ib_wrap(err, dir, "make the package repository");
         ib_debrepo_append_paragraph(debs->items[i], &index);
     }
-    if (write_index(&index, dir_fd, err) < 0)
+    _cleanup_(ib_freep) char *path = ib_path_join(dir, "Packages");
+    if (ib_write_file(path, 0644, index.data, index.size, err) < 0)
         return ib_wrap(err, dir, "make the package repository");
     return 0;
 }

@@ -21,6 +21,10 @@ int ib_pwrite_full(int fd, const void *data, size_t size, uint64_t offset) _must
 int ib_read_file(const char *path, uint64_t max_size_bytes, struct ib_buf *ret,
                  struct ib_error **err) _must_check_;
 
+/* Writes a file in a scratch directory: not atomic, not synced. Its mode is exact. */
+int ib_write_file(const char *path, unsigned mode, const void *data, size_t size,
+                  struct ib_error **err) _must_check_;
+
 /* Opens for reading, O_CLOEXEC; an fd, or -1 and an error. */
 int ib_open_read(const char *path, struct ib_error **err) _must_check_;
 
