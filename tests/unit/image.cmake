@@ -5,5 +5,7 @@ ib_unit_test(image
     esp
     frames
     gpt
+    rootfs
+    rootfs_limits
     uki
     verity)

@@ -59,9 +59,9 @@ static void flip_byte(const char *path, off_t offset)
     close(fd);
 }
 
-static void cr_assert_ok(int result, struct ib_error *err)
+static void ok(int result, struct ib_error **err)
 {
-    cr_assert_eq(result, 0, "%s", err ? ib_error_text(err) : "");
+    cr_assert_eq(result, 0, "%s", *err ? ib_error_text(*err) : "");
 }
 
 Test(verity, same_bytes_as_veritysetup)
@@ -86,17 +86,17 @@ Test(verity, same_bytes_as_veritysetup)
         unlink(theirs);
         const char *const format[] = {program,     "format",    p.data, theirs,
                                       salt_option, uuid_option, NULL};
-        cr_assert_ok(ib_run(&(struct ib_run){.argv = format, .out = &out}, &err), err);
-        cr_assert_ok(ib_verity_format(p.data, p.hash, &p.params, &root_hash, &err), err);
+        ok(ib_run(&(struct ib_run){.argv = format, .out = &out}, &err), &err);
+        ok(ib_verity_format(p.data, p.hash, &p.params, &root_hash, &err), &err);
         cr_assert(strstr((char *)out.data, ib_sha256_hex(&root_hash, root)));
-        cr_assert_ok(ib_read_file(p.hash, IB_MIB, &a, &err), err);
-        cr_assert_ok(ib_read_file(theirs, IB_MIB, &b, &err), err);
+        ok(ib_read_file(p.hash, IB_MIB, &a, &err), &err);
+        ok(ib_read_file(theirs, IB_MIB, &b, &err), &err);
         cr_assert(a.size == b.size && memcmp(a.data, b.data, a.size) == 0, "%zu blocks",
                   block_counts[i]);
         cr_assert_eq(a.size, ib_verity_hash_size(block_counts[i] * IB_VERITY_BLOCK_SIZE));
 
         const char *const verify[] = {program, "verify", p.data, p.hash, root, NULL};
-        cr_assert_ok(ib_run(&(struct ib_run){.argv = verify}, &err), err);
+        ok(ib_run(&(struct ib_run){.argv = verify}, &err), &err);
         ib_buf_clear(&a);
         ib_buf_clear(&b);
         ib_buf_clear(&out);
@@ -110,8 +110,8 @@ Test(verity, check_finds_one_flipped_byte_anywhere)
     struct ib_sha256 root_hash, wrong;
 
     write_data(p.data, 300);
-    cr_assert_ok(ib_verity_format(p.data, p.hash, &p.params, &root_hash, &err), err);
-    cr_assert_ok(ib_verity_check(p.data, p.hash, &root_hash, &err), err);
+    ok(ib_verity_format(p.data, p.hash, &p.params, &root_hash, &err), &err);
+    ok(ib_verity_check(p.data, p.hash, &root_hash, &err), &err);
 
     flip_byte(p.data, 299 * IB_VERITY_BLOCK_SIZE + 17);
     cr_assert_eq(ib_verity_check(p.data, p.hash, &root_hash, &err), -1);
@@ -131,7 +131,7 @@ Test(verity, check_finds_one_flipped_byte_anywhere)
     cr_assert_eq(ib_error_code(err), IB_E_VERIFY);
     cr_assert_str_eq(ib_error_line(err, 1), "Verification of root hash failed");
     ib_error_clear(&err);
-    cr_assert_ok(ib_verity_check(p.data, p.hash, &root_hash, &err), err);
+    ok(ib_verity_check(p.data, p.hash, &root_hash, &err), &err);
 }
 
 Test(verity, refuses_what_is_no_block_multiple_or_no_hash_tree)
