@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MAX_KEPT 1000
+#define MAX_NAMES 12 /* longer lists help nobody */
 
 struct ib_diags {
     struct ib_diag *items;
@@ -92,6 +93,32 @@ void ib_diag_nearest(struct ib_diags *diags, const char *word, const char *const
     struct ib_diag *diag = &diags->items[diags->kept - 1];
     assert(!diag->suggestion);
     diag->suggestion = ib_strdup(ib_nearest(word, names, count));
+}
+
+void ib_diag_expect_names(struct ib_diags *diags, const char *const *names, size_t count,
+                          const char *where)
+{
+    struct ib_buf buf = {0};
+
+    if (count == 0 || count > MAX_NAMES) {
+        ib_diag_expect(diags, "expected a name from %s", where);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        ib_buf_printf(&buf, "%s'%s'", i ? ", " : "", names[i]);
+    ib_diag_expect(diags, "expected %s%s (%s)", count > 1 ? "one of " : "", (char *)buf.data,
+                   where);
+    ib_buf_clear(&buf);
+}
+
+bool ib_diags_has(const struct ib_diags *diags, struct ib_origin at)
+{
+    for (size_t i = 0; i < diags->kept; i++) {
+        const struct ib_diag *d = &diags->items[i];
+        if (d->line == at.line && d->column == at.column && ib_streq(d->file, at.file))
+            return true;
+    }
+    return false;
 }
 
 size_t ib_diags_count(const struct ib_diags *diags)

@@ -200,6 +200,7 @@ static void decode_entry(struct ib_recipe *recipe, struct ib_decoder *decoder, s
                        (struct ib_origin){.file = e->path, .line = 1, .column = 1});
     } else if (root) {
         ib_schema_decode(decoder, schema, root, at);
+        recipe->priv->has_cluster = true;
     }
 }
 
@@ -237,14 +238,15 @@ static void fill_url(const struct checker *c, char **url, const void *key, const
     struct ib_buf buf = {0};
     const char *s = *url, *dollar;
 
-    if (!strstr(s, "${"))
+    if (!strstr(s, "${") || !version) /* a missing version is reported as such */
         return;
-    _cleanup_(ib_freep) char *value = encode(version ? version : "");
+    _cleanup_(ib_freep) char *value = encode(version);
     while ((dollar = strstr(s, "${"))) {
         ib_buf_append(&buf, s, (size_t)(dollar - s));
-        if (!ib_startswith(dollar, name) || !version) {
-            ib_diag(c->diags, at, "'%.60s' in a URL cannot be replaced", dollar);
-            ib_diag_expect(c->diags, "expected '%s', and the key 'version'", name);
+        if (!ib_startswith(dollar, name)) {
+            ib_diag(c->diags, at, "unknown value '%.*s' in a URL",
+                    (int)IB_MIN(strcspn(dollar, "}") + 1, strlen(dollar)), dollar);
+            ib_diag_expect(c->diags, "expected '%s'", name);
             ib_buf_clear(&buf);
             return;
         }

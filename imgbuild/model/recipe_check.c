@@ -7,28 +7,35 @@
 
 /* References */
 
+static void report_dangling(const struct checker *c, const char *what, const char *name,
+                            struct ib_origin at, const struct ib_strv *names, const char *where)
+{
+    const char *const *items = (const char *const *)names->items;
+
+    ib_diag(c->diags, at, "there is no %s '%s'", what, name);
+    ib_diag_expect_names(c->diags, items, names->count, where);
+    ib_diag_nearest(c->diags, name, items, names->count);
+}
+
 static void check_name(const struct checker *c, const char *what, char *const *name,
                        const struct ib_strv *names, const char *directory)
 {
-    if (!*name || ib_strv_contains(names, *name))
-        return;
-    ib_diag(c->diags, origin_of(c, name), "there is no %s '%s'", what, *name);
-    ib_diag_expect(c->diags, "expected the name of a file in %s", directory);
-    ib_diag_nearest(c->diags, *name, (const char *const *)names->items, names->count);
+    if (*name && !ib_strv_contains(names, *name))
+        report_dangling(c, what, *name, origin_of(c, name), names, directory);
+}
+
+static void check_names(const struct checker *c, const char *what, const struct ib_strv *list,
+                        const struct ib_strv *names, const char *where)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!ib_strv_contains(names, list->items[i]))
+            report_dangling(c, what, list->items[i], origin_of(c, list->items[i]), names, where);
 }
 
 static void check_overlays(const struct checker *c, const struct ib_strv *overlays)
 {
-    const struct ib_strv *names = &c->recipe->priv->overlays;
-
-    for (size_t i = 0; c->recipe->priv->check_paths && i < overlays->count; i++) {
-        const char *name = overlays->items[i];
-        if (ib_strv_contains(names, name))
-            continue;
-        ib_diag(c->diags, origin_of(c, name), "there is no overlay '%s'", name);
-        ib_diag_expect(c->diags, "expected the name of a directory in overlays/");
-        ib_diag_nearest(c->diags, name, (const char *const *)names->items, names->count);
-    }
+    if (c->recipe->priv->check_paths)
+        check_names(c, "overlay", overlays, &c->recipe->priv->overlays, "overlays/");
 }
 
 static void check_project_path(const struct checker *c, char *const *path)
@@ -40,20 +47,6 @@ static void check_project_path(const struct checker *c, char *const *path)
     ib_diag(c->diags, origin_of(c, path), "there is no file '%s'", *path);
     ib_diag_expect(c->diags, "expected a file below recipes/, firmware/ or files/");
     ib_diag_nearest(c->diags, *path, (const char *const *)paths->items, paths->count);
-}
-
-static void check_payload_names(const struct checker *c, const struct ib_strv *payloads)
-{
-    const struct ib_strv *names = &c->recipe->priv->payload_names;
-
-    for (size_t i = 0; i < payloads->count; i++) {
-        const char *name = payloads->items[i];
-        if (ib_strv_contains(names, name))
-            continue;
-        ib_diag(c->diags, origin_of(c, name), "there is no payload '%s'", name);
-        ib_diag_expect(c->diags, "expected a key below 'payloads' in recipes/cluster.yaml");
-        ib_diag_nearest(c->diags, name, (const char *const *)names->items, names->count);
-    }
 }
 
 /* Paths */
@@ -91,9 +84,13 @@ static void check_in_root(const struct checker *c, char *const *path, const char
 
 static void check_file_content(const struct checker *c, const struct ib_file *file, bool has_node)
 {
-    if (!file->content == !file->source) {
-        ib_diag(c->diags, origin_of(c, &file->path), "file '%s' has %s", file->path,
-                file->content ? "both 'content' and 'source'" : "neither 'content' nor 'source'");
+    bool has_content = origin_of(c, &file->content).file;
+    bool has_source = origin_of(c, &file->source).file;
+
+    if (has_content == has_source) {
+        ib_diag(c->diags, origin_of(c, &file->path), "file '%s' has %s",
+                file->path ? file->path : "?",
+                has_content ? "both 'content' and 'source'" : "neither 'content' nor 'source'");
         ib_diag_expect(c->diags, "expected one of them");
     }
     check_project_path(c, &file->source);
@@ -248,7 +245,9 @@ static void check_role(const struct checker *c, const struct ib_role *role)
     }
     check_repeated_files(c, role->files.items, role->files.count);
     check_overlays(c, &role->overlays);
-    check_payload_names(c, &role->payloads);
+    if (c->recipe->priv->has_cluster)
+        check_names(c, "payload", &role->payloads, &c->recipe->priv->payload_names,
+                    "recipes/cluster.yaml");
     check_persist(c, &role->persist);
     check_kernel_arguments(c, &role->kernel_arguments);
     check_accounts(c, role);
@@ -267,7 +266,7 @@ static void check_disk_rule(const struct checker *c, const struct ib_disk_rule *
                             struct ib_origin at)
 {
     if (rule->type == IB_DISK_ANY && !rule->by_id && !rule->model && !rule->serial &&
-        !rule->min_size && !rule->max_size) {
+        !rule->min_size && !rule->max_size && at.file && !ib_diags_has(c->diags, at)) {
         ib_diag(c->diags, at, "this disk rule matches every disk");
         ib_diag_expect(c->diags, "expected a type ('nvme', 'ssd', 'hdd') or a condition");
     }
@@ -277,11 +276,8 @@ static void check_disk_rule(const struct checker *c, const struct ib_disk_rule *
 
 static void check_node_disks(const struct checker *c, const struct ib_recipe_node *node)
 {
-    struct ib_origin at = origin_of(c, &node->install_disk);
-
-    if (!at.file) /* written as a mapping: its fields have places, it has none */
-        at = origin_of(c, &node->name);
-    check_disk_rule(c, &node->install_disk, at);
+    /* without a place no type is given: then there is a condition, or it was reported */
+    check_disk_rule(c, &node->install_disk, origin_of(c, &node->install_disk.type));
     for (size_t i = 0; i < node->data_disks.count; i++)
         check_disk_rule(c, &node->data_disks.items[i].match,
                         origin_of(c, &node->data_disks.items[i]));
@@ -335,13 +331,14 @@ static void check_node(const struct checker *c, const struct ib_recipe_node *nod
 static void check_founders(const struct checker *c)
 {
     const struct ib_recipe_node *first = NULL;
-    bool has_server = false, is_known = true;
+    bool has_server = false;
+    bool is_known = c->recipe->nodes.count == c->recipe->priv->node_names.count;
 
     for (size_t i = 0; i < c->recipe->nodes.count; i++) {
         const struct ib_recipe_node *node = &c->recipe->nodes.items[i];
         const struct ib_role *role = ib_recipe_role(c->recipe, node->role);
         bool is_server = role && role->k3s.mode == IB_K3S_SERVER;
-        is_known = is_known && role;
+        is_known = is_known && role && !ib_diags_has(c->diags, origin_of(c, &node->founder));
         has_server = has_server || is_server;
         if (!node->founder)
             continue;

@@ -170,6 +170,8 @@ void ib_recipe_check_base(const struct checker *c, const struct ib_base *base)
     bool is_suite = base->kind == IB_BASE_DEBIAN_SUITE;
     bool is_fedora = base->family == IB_FAMILY_FEDORA;
 
+    if (!origin_of(c, &base->kind).file || ib_diags_has(c->diags, origin_of(c, &base->kind)))
+        return; /* what belongs to it is not known */
     check_kind_key(c, base, "suite", base->suite, &base->suite, is_suite, is_suite);
     check_kind_key(c, base, "mirrors", base->mirrors.count, &base->mirrors, is_suite, is_suite);
     check_kind_key(c, base, "components", base->components.count, &base->components, is_suite,

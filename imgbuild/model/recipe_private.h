@@ -18,7 +18,8 @@ struct ib_recipe_private {
     /* From the source, for checks. */
     struct ib_strv overlays, paths;
     bool check_paths;
-    char *base; /* in place of what the recipes name, or NULL */
+    bool has_cluster;                            /* its file could be read */
+    char *base;                                  /* in place of what the recipes name, or NULL */
     struct ib_values *root_values, *node_values; /* by index of the specs */
 };
 

@@ -537,8 +537,10 @@ static void report_missing(struct ib_decoder *d, const struct ib_schema *schema,
         ib_diag(d->diags, node->at, "key '%s' is missing", f->key);
         if (f->flags & (IB_LIST | IB_KEYED))
             ib_diag_expect(d->diags, "expected a %s", f->flags & IB_LIST ? "list" : "mapping");
+        else if (f->type == IB_TYPE_STRUCT)
+            ib_diag_expect(d->diags, "expected a %s", f->schema->title);
         else
-            ib_diag_expect(d->diags, "%s", ib_type_expectation(f->type));
+            ib_diag_expect(d->diags, "expected %s", ib_type_name(f->type));
     }
 }
 
@@ -555,6 +557,11 @@ static void decode_struct(struct ib_decoder *d, const struct ib_schema *schema,
         ib_diag(d->diags, node->at, "%s is %s", schema->title, ib_yaml_describe(node));
         ib_diag_expect(d->diags, "expected a mapping");
         return;
+    }
+    if (node->count == 0 && schema->shorthand) {
+        ib_diag(d->diags, node->at, "an empty %s", schema->title);
+        ib_diag_expect(d->diags, "expected a value, or a mapping with the key '%s'",
+                       schema->shorthand);
     }
     for (size_t i = 0; i < node->count; i++) {
         const struct ib_yaml_pair *pair = &node->pairs[i];

@@ -76,6 +76,8 @@ static const struct type_rules rules[] = {
                       255, NULL, "expected a name with its suffix, such as 'sshd.service'"},
     [IB_TYPE_PACKAGE] = {"a package name", "^[A-Za-z0-9][A-Za-z0-9+._-]*$", 128, NULL,
                          "expected letters, digits and '+._-'"},
+    [IB_TYPE_PACKAGE_VERSION] = {"a package version", "^[A-Za-z0-9][A-Za-z0-9.+~:^_-]*$", 128, NULL,
+                                 "expected letters, digits and '.+~:^_-'"},
     [IB_TYPE_ACCOUNT] = {"an account name", "^[a-z_][a-z0-9_-]*$", 31, NULL,
                          "expected at most 31 of a-z, 0-9, '_' and '-'"},
     [IB_TYPE_OWNER] = {"an owner", "^([a-z_][a-z0-9_-]*|[0-9]+)$", 31, NULL,

@@ -233,6 +233,8 @@ static bool is_present(const struct ib_field *f, const void *value)
         return *(const uint32_t *)value != IB_MODE_KEEP;
     case IB_TYPE_BOOL_OR_SIZE:
         return true;
+    case IB_TYPE_PAIRS:
+        return ((const struct ib_pairs *)value)->count > 0;
     default:
         return !is_zero(value, ib_field_value_size(f));
     }

@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 ib_unit_test(model
-    manifest)
+    lock
+    manifest
+    recipe_bad)

@@ -41,7 +41,13 @@ void ib_diag_expect(struct ib_diags *diags, const char *fmt, ...) _printf_(2, 3)
 void ib_diag_nearest(struct ib_diags *diags, const char *word, const char *const *names,
                      size_t count);
 
+/* Completes with "expected one of 'a', 'b' (WHERE)"; with WHERE alone where the names are many. */
+void ib_diag_expect_names(struct ib_diags *diags, const char *const *names, size_t count,
+                          const char *where);
+
 size_t ib_diags_count(const struct ib_diags *diags); /* all that were added */
+/* Whether something was reported at exactly this place: what follows from it is no news. */
+bool ib_diags_has(const struct ib_diags *diags, struct ib_origin at);
 /* Sorts by file, line, column (those without a file last) and drops exact repeats. */
 void ib_diags_sort(struct ib_diags *diags);
 /* The index-th kept one (index < ib_diags_kept); borrowed. */

@@ -81,9 +81,9 @@ struct ib_lock *ib_lock_free(struct ib_lock *lock); /* returns NULL */
 void ib_lock_freep(struct ib_lock **lock);
 
 /*
- * Parses and checks everything: unknown or missing keys, types, hashes, URLs, order and repeats.
- * `file` is for messages. NULL when anything was reported to diags (sorted). JSON errors have their
- * line and column; errors of content name the entry and the line on which it begins.
+ * Parses and checks everything: unknown or missing keys, types, hashes, URLs, repeats. `file` is
+ * for messages. NULL when anything was reported to diags (sorted); each mistake has its line and
+ * column. Any order is accepted, and sorted.
  */
 struct ib_lock *ib_lock_parse(const char *file, const void *data, size_t size,
                               struct ib_diags *diags) _must_check_;

@@ -30,8 +30,9 @@ enum ib_type {
     IB_TYPE_MODULE,
     IB_TYPE_UNIT,
     IB_TYPE_PACKAGE,
-    IB_TYPE_ACCOUNT, /* user or group name */
-    IB_TYPE_OWNER,   /* the same or a number */
+    IB_TYPE_PACKAGE_VERSION, /* of Debian or RPM, with epoch */
+    IB_TYPE_ACCOUNT,         /* user or group name */
+    IB_TYPE_OWNER,           /* the same or a number */
     IB_TYPE_SSH_KEY,
     IB_TYPE_FINGERPRINT,
     IB_TYPE_SNAPSHOT,
