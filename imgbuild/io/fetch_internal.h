@@ -30,6 +30,11 @@ unsigned ib_fetch_retries(const struct ib_fetch_options *options);
 /* "http:" or "https:" in front. */
 bool ib_is_http_url(const char *place);
 
+/* Percent-decoded; NULL where that holds a NUL. The caller frees. */
+char *ib_url_decode(const char *begin, const char *end);
+/* The last part of the path, as it stands in the URL. */
+const char *ib_url_raw_basename(const char *url, size_t *ret_length);
+
 uint64_t ib_now_ms(void); /* of the monotonic clock */
 
 /* Libcurl counts its users itself; this pair brackets every use. */

@@ -41,15 +41,6 @@ void ib_job_report(struct ib_fetch_job *job)
 
 /* Places. */
 
-static const char *raw_basename(const char *url)
-{
-    const char *base = url + strcspn(url, "?#");
-
-    while (base > url && base[-1] != '/')
-        base--;
-    return base;
-}
-
 void ib_job_list_places(struct ib_fetch_job *job)
 {
     const struct ib_fetch_options *options = job->run->options;
@@ -58,13 +49,16 @@ void ib_job_list_places(struct ib_fetch_job *job)
     if (options->offline)
         return;
     for (size_t m = 0; request->url_count && m < options->mirror_count; m++) {
-        const char *mirror = options->mirrors[m], *base = raw_basename(request->urls[0]);
+        const char *mirror = options->mirrors[m];
+        size_t length;
+        const char *base = ib_url_raw_basename(request->urls[0], &length);
         if (ib_is_http_url(mirror))
             ib_strv_addf(&job->places, "%s%s%.*s", mirror, ib_endswith(mirror, "/") ? "" : "/",
-                         (int)strcspn(base, "?#"), base);
+                         (int)length, base);
     }
     for (size_t u = 0; u < request->url_count; u++)
-        ib_strv_add(&job->places, request->urls[u]);
+        if (!request->has_sha256 || !ib_startswith(request->urls[u], "file:"))
+            ib_strv_add(&job->places, request->urls[u]);
 }
 
 static void next_place(struct ib_fetch_job *job)

@@ -60,40 +60,70 @@ static int try_file(struct ib_fetch_job *job, const char *path, struct ib_error 
     return r;
 }
 
-static const char *mirror_directory(const char *mirror)
+/* The path of a file: URL (RFC 8089: "file:/P", "file:///P", "file://localhost/P"), or NULL. */
+static char *file_url_path(const char *url)
 {
-    if (ib_startswith(mirror, "file://localhost/"))
-        return mirror + strlen("file://localhost");
-    if (ib_startswith(mirror, "file:///"))
-        return mirror + strlen("file://");
-    return ib_is_http_url(mirror) ? NULL : mirror;
+    static const char *const heads[] = {"file://localhost/", "file:///", "file:/"};
+
+    for (size_t i = 0; i < IB_ARRAY_SIZE(heads); i++) {
+        const char *path = url + strlen(heads[i]) - 1;
+        if (ib_startswith(url, heads[i]) && (i < 2 || path[1] != '/'))
+            return ib_url_decode(path, path + strlen(path));
+    }
+    return NULL;
+}
+
+/* The caller frees. NULL: not a directory, but a web server. */
+static char *mirror_directory(const char *mirror)
+{
+    if (ib_is_http_url(mirror))
+        return NULL;
+    return ib_startswith(mirror, "file:") ? file_url_path(mirror) : ib_strdup(mirror);
+}
+
+/* 1: found and right; 0: not; or -1. */
+static int try_directory(struct ib_fetch_job *job, const char *mirror, const char *dir,
+                         struct ib_error **err)
+{
+    const struct ib_fetch_request *request = job->request;
+    char hex[IB_SHA256_HEX_SIZE];
+    _cleanup_(ib_freep) char *base = request->url_count ? ib_url_basename(request->urls[0]) : NULL;
+    _cleanup_(ib_freep) char *by_name = base ? ib_path_join(dir, base) : NULL;
+    _cleanup_(ib_freep) char *by_hash =
+        ib_asprintf("%s/sha256/%s", dir, ib_sha256_hex(&request->sha256, hex));
+    const size_t known = job->reasons.count;
+    int r = 0;
+
+    if (request->has_sha256)
+        r = try_file(job, by_hash, err);
+    if (r == 0 && by_name)
+        r = try_file(job, by_name, err);
+    if (r == 0 && job->reasons.count == known) {
+        _cleanup_(ib_freep) char *why = ib_asprintf("there is no '%s' in it", base ? base : hex);
+        ib_job_reason(job, mirror, why);
+    }
+    return r;
 }
 
 int ib_job_try_directories(struct ib_fetch_job *job, struct ib_error **err)
 {
     const struct ib_fetch_request *request = job->request;
     const struct ib_fetch_options *options = job->run->options;
-    _cleanup_(ib_freep) char *base = request->url_count ? ib_url_basename(request->urls[0]) : NULL;
-    char hex[IB_SHA256_HEX_SIZE];
     int r = 0;
 
     for (size_t m = 0; r == 0 && m < options->mirror_count; m++) {
-        const char *dir = mirror_directory(options->mirrors[m]);
-        if (!dir)
+        _cleanup_(ib_freep) char *dir = mirror_directory(options->mirrors[m]);
+        if (dir)
+            r = try_directory(job, options->mirrors[m], dir, err);
+    }
+    for (size_t u = 0; r == 0 && request->has_sha256 && u < request->url_count; u++) {
+        _cleanup_(ib_freep) char *path = file_url_path(request->urls[u]);
+        const size_t known = job->reasons.count;
+        if (!path)
             continue;
-        _cleanup_(ib_freep) char *by_name = base ? ib_path_join(dir, base) : NULL;
-        _cleanup_(ib_freep) char *by_hash =
-            ib_asprintf("%s/sha256/%s", dir, ib_sha256_hex(&request->sha256, hex));
-        size_t known = job->reasons.count;
-        if (request->has_sha256)
-            r = try_file(job, by_hash, err);
-        if (r == 0 && by_name)
-            r = try_file(job, by_name, err);
-        if (r == 0 && job->reasons.count == known) {
-            _cleanup_(ib_freep) char *why =
-                ib_asprintf("there is no '%s' in it", base ? base : ib_path_base(by_hash));
-            ib_job_reason(job, options->mirrors[m], why);
-        }
+        r = try_file(job, path, err);
+        if (r == 0 && job->reasons.count == known)
+            ib_job_reason(job, request->urls[u], "it is not there");
     }
     return r;
 }

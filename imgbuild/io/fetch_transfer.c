@@ -126,15 +126,12 @@ static int hex_value(char c)
     return ib_unhex(pair, &byte, 1) ? byte : -1;
 }
 
-char *ib_url_basename(const char *url)
+char *ib_url_decode(const char *begin, const char *end)
 {
-    const char *end = url + strcspn(url, "?#"), *begin = end;
     struct ib_buf name = {0};
 
-    while (begin > url && begin[-1] != '/')
-        begin--;
     while (begin < end) {
-        int high = *begin == '%' && begin + 2 < end ? hex_value(begin[1]) : -1;
+        int high = *begin == '%' && end - begin > 2 ? hex_value(begin[1]) : -1;
         int low = high >= 0 ? hex_value(begin[2]) : -1;
         if (low >= 0) {
             ib_buf_append(&name, &(char){(char)(high << 4 | low)}, 1);
@@ -145,8 +142,27 @@ char *ib_url_basename(const char *url)
     }
     size_t size = name.size;
     _cleanup_(ib_freep) char *text = ib_buf_steal_string(&name);
-    if (size == 0 || size > 255 || strlen(text) != size || strchr(text, '/') ||
-        ib_streq(text, ".") || ib_streq(text, ".."))
+    return strlen(text) == size ? ib_steal(&text) : NULL;
+}
+
+const char *ib_url_raw_basename(const char *url, size_t *ret_length)
+{
+    const char *end = url + strcspn(url, "?#"), *begin = end;
+
+    while (begin > url && begin[-1] != '/')
+        begin--;
+    *ret_length = (size_t)(end - begin);
+    return begin;
+}
+
+char *ib_url_basename(const char *url)
+{
+    size_t length;
+    const char *begin = ib_url_raw_basename(url, &length);
+    _cleanup_(ib_freep) char *text = ib_url_decode(begin, begin + length);
+
+    if (!text || !*text || strlen(text) > 255 || strchr(text, '/') || ib_streq(text, ".") ||
+        ib_streq(text, ".."))
         return NULL;
     return ib_steal(&text);
 }
@@ -258,4 +274,25 @@ int ib_fetch_small(const char *url, uint64_t max_size_bytes, bool keep_tls,
     }
     ib_buf_clear(&small.content);
     return -1;
+}
+
+uint64_t ib_fetch_remote_size(const char *url, const struct ib_fetch_options *options)
+{
+    char message[CURL_ERROR_SIZE];
+    curl_off_t size = -1;
+
+    if (options->offline)
+        return 0;
+    ib_fetch_global_init();
+    int global _cleanup_(ib_fetch_global_cleanup) _unused_ = 0;
+    _cleanup_(curl_cleanupp) CURL *easy = curl_easy_init();
+    if (!easy)
+        abort(); /* memory */
+    ib_fetch_setup(easy, url, options, false, message);
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT, 30L);
+    if (curl_easy_perform(easy) != CURLE_OK)
+        return 0;
+    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    return size > 0 ? (uint64_t)size : 0;
 }

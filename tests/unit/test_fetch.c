@@ -538,6 +538,35 @@ Test(fetch, processes_share_one_download)
     check_blob();
 }
 
+Test(fetch, file_url_only_with_a_known_hash)
+{
+    char *url = ib_asprintf("file://%s/k3s", dir);
+    struct ib_fetch_request request = {.name = "k3s", .url_count = 1};
+    struct ib_fetch_options options = quick();
+    struct ib_error *err = NULL;
+
+    request.urls = (const char *const *)&url;
+    cr_assert_eq(ib_fetch(&request, 1, &options, &err), -1);
+    cr_assert(strstr(ib_error_line(err, 1), "Protocol \"file\""), "%s", ib_error_line(err, 1));
+    ib_error_clear(&err);
+    request.has_sha256 = true;
+    request.sha256 = hash;
+    cr_assert_eq(ib_fetch(&request, 1, &options, &err), 0);
+    check_blob();
+    ib_fetch_request_clear(&request);
+    free(url);
+}
+
+Test(fetch, remote_size)
+{
+    struct ib_fetch_options options = quick();
+    char *url = httpd_url(&httpd, "redirect/k3s"), *bad = httpd_url(&httpd, "gone/k3s");
+
+    cr_assert_eq(ib_fetch_remote_size(url, &options), SIZE);
+    cr_assert_eq(ib_fetch_remote_size(bad, &options), 0);
+    free(url), free(bad);
+}
+
 Test(fetch, small_file_in_memory)
 {
     struct ib_fetch_options options = quick();

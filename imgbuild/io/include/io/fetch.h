@@ -3,9 +3,11 @@
  * Fetching files into the cache: several at a time, each from the first place that has the right
  * bytes, continued where an earlier try stopped, hashed on the way.
  *
- * Places are tried in this order: mirrors (for a directory DIR: DIR/BASENAME, DIR/sha256/HEX; for a
- * URL: URL/BASENAME), then the request's own URLs. A place with wrong bytes is passed over and
- * named in the error. What has a wrong hash never gets a blob's name, and its bytes are not kept.
+ * Places are tried in this order: mirrors (for a directory DIR: DIR/sha256/HEX, DIR/BASENAME; for a
+ * URL: URL/BASENAME), then the request's own URLs, of which file:// ones (of a Debian mirror on a
+ * disk) are only read where the hash is known. Redirects stay on http(s). A place with wrong bytes
+ * is passed over and named in the error. What has a wrong hash never gets a blob's name, and its
+ * bytes are not kept.
  *
  * Proxies come from the environment (http_proxy, https_proxy, no_proxy), certificate authorities
  * from the system, CURL_CA_BUNDLE or SSL_CERT_FILE.
@@ -20,7 +22,7 @@ enum ib_fetch_status { IB_FETCH_FAILED, IB_FETCH_FETCHED, IB_FETCH_CACHED };
 /* One file. The caller fills the first part and owns everything in it. */
 struct ib_fetch_request {
     const char *name;        /* for messages and progress: "k3s" */
-    const char *const *urls; /* http(s); the same bytes, in the order to try */
+    const char *const *urls; /* the same bytes, in the order to try */
     size_t url_count;
     bool has_sha256; /* false only while locking: then the hash is learnt, not checked */
     struct ib_sha256 sha256;
@@ -67,6 +69,9 @@ void ib_fetch_request_clear(struct ib_fetch_request *request);
 int ib_fetch_small(const char *url, uint64_t max_size_bytes, bool keep_tls,
                    const struct ib_fetch_options *options, struct ib_buf *ret,
                    struct ib_error **err) _must_check_;
+
+/* What the server says of a file's size, in bytes; 0 where it does not say. */
+uint64_t ib_fetch_remote_size(const char *url, const struct ib_fetch_options *options);
 
 /* The last part of a URL's path, percent-decoded; NULL where it is no usable file name. The caller
  * frees. */
