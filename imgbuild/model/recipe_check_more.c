@@ -180,7 +180,8 @@ void ib_recipe_check_base(const struct checker *c, const struct ib_base *base)
     check_kind_key(c, base, "urls", base->urls.count, &base->urls, !is_suite, !is_suite);
     check_kind_key(c, base, "version", base->version, &base->version, !is_suite, !is_suite);
     check_kind_key(c, base, "checksums", base->checksums, &base->checksums, !is_suite, false);
-    check_kind_key(c, base, "signing_key", base->signing_key, &base->signing_key, !is_suite, false);
+    check_kind_key(c, base, "signing_fingerprint", base->signing_fingerprint,
+                   &base->signing_fingerprint, !is_suite, false);
     if (is_suite && is_fedora) {
         ib_diag(c->diags, origin_of(c, &base->family),
                 "a base of kind 'debian-suite' is not of the family 'fedora'");
@@ -193,7 +194,8 @@ void ib_recipe_check_base(const struct checker *c, const struct ib_base *base)
     }
     for (size_t i = 0; i < base->repositories.count; i++)
         check_repository(c, &base->repositories.items[i]);
-    check_signature(c, base);
+    if (!is_suite) /* whose key file is a whole keyring, and signs the suite's index */
+        check_signature(c, base);
 }
 
 /* Resolved */

@@ -314,7 +314,8 @@ static const struct ib_field ib_schema_base_fields[] = {
     FIELD(struct ib_base, checksums, "checksums", URL, 0,
           "A checksum file that lists it; `${version}` is replaced."),
     FIELD(struct ib_base, signing_key, "signing_key", PROJECT_PATH, 0,
-          "Public key that signs the checksum file, a file of the project."),
+          "Public key that signs the checksum file, a file of the project; of a suite the "
+          "keyring of its archive, in place of the host's debian-archive-keyring."),
     FIELD(struct ib_base, signing_fingerprint, "signing_fingerprint", FINGERPRINT, 0,
           "Its fingerprint."),
     FIELD(struct ib_base, repositories, "repositories", STRUCT, IB_LIST,

@@ -190,8 +190,8 @@ struct ib_base {
     /* disk-image, oci, tar */
     struct ib_strv urls;
     char *checksums;           /* URL of a (signed) checksum file, or NULL */
-    char *signing_key;         /* path below the project directory */
-    char *signing_fingerprint; /* 40 hexadecimal digits, upper case */
+    char *signing_key;         /* path below the project directory; of a suite: the keyring */
+    char *signing_fingerprint; /* 40 hexadecimal digits, upper case; not of a suite */
     /* packages */
     IB_LIST_OF(struct ib_repository) repositories;
     struct ib_strv packages, remove_packages;
