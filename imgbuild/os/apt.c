@@ -3,28 +3,12 @@
  * Packages by apt (apt.conf(5), dpkg(1)). What a job needs is gathered in one directory on the host
  * and copied into the sandbox as a whole; scripts/apt-job.sh does the work there.
  */
-#include <string.h>
-
 #include "base/file.h"
 #include "os/debrepo.h"
 #include "os/exclude.h"
 #include "packages_internal.h"
+#include "place.h"
 #include "scripts.h"
-
-static int write_file(const char *dir, const char *name, unsigned mode, const char *text,
-                      struct ib_error **err)
-{
-    _cleanup_(ib_freep) char *path = ib_path_join(dir, name);
-
-    return ib_write_file(path, mode, text, strlen(text), err);
-}
-
-static int make_dir(const char *dir, const char *name, struct ib_error **err)
-{
-    _cleanup_(ib_freep) char *path = ib_path_join(dir, name);
-
-    return ib_mkdir_p(path, err);
-}
 
 /*
  * Everything apt writes goes below the place, everything it reads comes from there, and dpkg does
@@ -35,27 +19,27 @@ static char *make_config(const struct ib_package_job *job)
     const char *const *rules = job->exclude ? job->exclude : ib_exclude_default();
     struct ib_buf config = {0};
 
-    ib_buf_append_str(
-        &config, "Dir::Etc::SourceList \"" IB_PACKAGES_PLACE "/sources.list\";\n"
-                 "Dir::Etc::SourceParts \"/dev/null\";\n"
-                 "Dir::Etc::Preferences \"/dev/null\";\n"
-                 "Dir::Etc::PreferencesParts \"/dev/null\";\n"
-                 "Dir::State::Lists \"" IB_PACKAGES_PLACE "/lists\";\n"
-                 "Dir::Cache \"" IB_PACKAGES_PLACE "/cache\";\n"
-                 "Dir::Log \"" IB_PACKAGES_PLACE "/log\";\n"
-                 "Acquire::Languages \"none\";\n"
-                 "APT::Sandbox::User \"root\";\n" /* _apt could not read what was copied in */
-                 "APT::Get::Assume-Yes \"1\";\n"
-                 "APT::Get::Allow-Downgrades \"1\";\n" /* the lock decides */
-                 "APT::Install-Recommends \"0\";\n"
-                 "APT::Install-Suggests \"0\";\n"
-                 "DPkg::Use-Pty \"0\";\n"
-                 "DPkg::Path \"" IB_PACKAGES_PLACE "/bin:/usr/sbin:/usr/bin:/sbin:/bin\";\n"
-                 "DPkg::Options:: \"--force-unsafe-io\";\n"
-                 "DPkg::Options:: \"--force-confdef\";\n"
-                 "DPkg::Options:: \"--force-confold\";\n"
-                 "DPkg::Options:: \"--log=" IB_PACKAGES_PLACE "/log/dpkg.log\";\n"
-                 "DPkg::Options:: \"--post-invoke=" IB_PACKAGES_PLACE "/bin/depmod --start\";\n");
+    ib_buf_append_str(&config,
+                      "Dir::Etc::SourceList \"" IB_PLACE "/sources.list\";\n"
+                      "Dir::Etc::SourceParts \"/dev/null\";\n"
+                      "Dir::Etc::Preferences \"/dev/null\";\n"
+                      "Dir::Etc::PreferencesParts \"/dev/null\";\n"
+                      "Dir::State::Lists \"" IB_PLACE "/lists\";\n"
+                      "Dir::Cache \"" IB_PLACE "/cache\";\n"
+                      "Dir::Log \"" IB_PLACE "/log\";\n"
+                      "Acquire::Languages \"none\";\n"
+                      "APT::Sandbox::User \"root\";\n" /* _apt could not read what was copied in */
+                      "APT::Get::Assume-Yes \"1\";\n"
+                      "APT::Get::Allow-Downgrades \"1\";\n" /* the lock decides */
+                      "APT::Install-Recommends \"0\";\n"
+                      "APT::Install-Suggests \"0\";\n"
+                      "DPkg::Use-Pty \"0\";\n"
+                      "DPkg::Path \"" IB_PLACE "/bin:/usr/sbin:/usr/bin:/sbin:/bin\";\n"
+                      "DPkg::Options:: \"--force-unsafe-io\";\n"
+                      "DPkg::Options:: \"--force-confdef\";\n"
+                      "DPkg::Options:: \"--force-confold\";\n"
+                      "DPkg::Options:: \"--log=" IB_PLACE "/log/dpkg.log\";\n"
+                      "DPkg::Options:: \"--post-invoke=" IB_PLACE "/bin/depmod --start\";\n");
     for (; *rules; rules++)
         if ((*rules)[0] == '!')
             ib_buf_printf(&config, "DPkg::Options:: \"--path-include=/%s\";\n", *rules + 1);
@@ -101,53 +85,39 @@ static int make_place(const struct ib_package_job *job, const char *dir, struct 
     _cleanup_(ib_freep) char *remove = ib_strv_join(job->remove, "\n");
 
     for (size_t i = 0; i < IB_ARRAY_SIZE(dirs); i++)
-        if (make_dir(dir, dirs[i], err) < 0)
+        if (ib_place_mkdir(dir, dirs[i], err) < 0)
             return -1;
-    if (write_file(dir, "apt.conf", 0644, config, err) < 0 ||
-        write_file(dir, "sources.list", 0644,
-                   "deb [trusted=yes] file:" IB_PACKAGES_PLACE "/repo ./\n", err) < 0 ||
-        write_file(dir, "packages.install", 0644, install, err) < 0 ||
-        write_file(dir, "packages.remove", 0644, remove, err) < 0 ||
-        write_file(dir, "policy-rc.d", 0755, "#!/bin/sh\nexit 101\n", err) < 0 ||
-        write_file(dir, "apt-job.sh", 0755, ib_script_apt_job, err) < 0 ||
-        write_file(dir, "bin/depmod", 0755, ib_script_depmod, err) < 0 ||
+    if (ib_place_write(dir, "apt.conf", 0644, config, err) < 0 ||
+        ib_place_write(dir, "sources.list", 0644, "deb [trusted=yes] file:" IB_PLACE "/repo ./\n",
+                       err) < 0 ||
+        ib_place_write(dir, "packages.install", 0644, install, err) < 0 ||
+        ib_place_write(dir, "packages.remove", 0644, remove, err) < 0 ||
+        ib_place_write(dir, "policy-rc.d", 0755, "#!/bin/sh\nexit 101\n", err) < 0 ||
+        ib_place_write(dir, "apt-job.sh", 0755, ib_script_apt_job, err) < 0 ||
+        ib_place_write(dir, "bin/depmod", 0755, ib_script_depmod, err) < 0 ||
         /* host keys belong to a node, not to an image: openssh-server's script makes none */
-        write_file(dir, "bin/ssh-keygen", 0755, "#!/bin/sh\nexit 0\n", err) < 0)
+        ib_place_write(dir, "bin/ssh-keygen", 0755, "#!/bin/sh\nexit 0\n", err) < 0)
         return -1;
     return make_repo(job, dir, err);
-}
-
-static int run_job(struct ib_sandbox *sandbox, const struct ib_package_job *job,
-                   struct ib_error **err)
-{
-    static const char *const argv[] = {"/bin/sh", IB_PACKAGES_PLACE "/apt-job.sh", NULL};
-    _cleanup_(ib_freep) char *date = ib_asprintf("SOURCE_DATE_EPOCH=%lld", (long long)job->date_s);
-    const char *const env[] = {
-        "DEBIAN_FRONTEND=noninteractive",
-        "DEBCONF_NONINTERACTIVE_SEEN=true",
-        "DEBCONF_NOWARNINGS=yes",
-        "INITRD=No",               /* kernel hooks of dracut and initramfs-tools do nothing */
-        "KERNEL_INSTALL_BYPASS=1", /* likewise kernel-install(8) */
-        date,
-        NULL,
-    };
-
-    return ib_sandbox_run(sandbox, argv, env, NULL, err);
 }
 
 static int apt_apply(struct ib_sandbox *sandbox, const struct ib_package_job *job,
                      struct ib_error **err)
 {
-    _cleanup_(ib_temp_dirp) char *dir = ib_make_temp_dir(job->scratch_dir, "imgbuild-apt", err);
+    static const char *const env[] = {
+        "DEBIAN_FRONTEND=noninteractive",
+        "DEBCONF_NONINTERACTIVE_SEEN=true",
+        "DEBCONF_NOWARNINGS=yes",
+        "INITRD=No",               /* kernel hooks of dracut and initramfs-tools do nothing */
+        "KERNEL_INSTALL_BYPASS=1", /* likewise kernel-install(8) */
+        NULL,
+    };
+    _cleanup_(ib_temp_dirp) char *dir = ib_place_new(job->scratch_dir, err);
 
-    if (!dir || make_place(job, dir, err) < 0 ||
-        ib_sandbox_copy_in(sandbox, dir, IB_PACKAGES_PLACE, err) < 0)
+    if (!dir || make_place(job, dir, err) < 0 || ib_place_enter(dir, sandbox, err) < 0 ||
+        ib_place_run(sandbox, "apt-job.sh", NULL, env, job->date_s, err) < 0)
         return -1;
-    int r = run_job(sandbox, job, err);
-    /* a sandbox whose job failed is thrown away, so this error matters only after a success */
-    if (ib_sandbox_remove(sandbox, IB_PACKAGES_PLACE, r < 0 ? NULL : err) < 0)
-        return -1;
-    return r;
+    return ib_place_leave(sandbox, err);
 }
 
 static int apt_query(struct ib_sandbox *sandbox, struct ib_buf *ret, struct ib_error **err)

@@ -16,6 +16,3 @@ struct ib_package_manager {
 };
 
 extern const struct ib_package_manager ib_apt;
-
-/* Where a package manager keeps what it needs for a job inside the sandbox; removed afterwards. */
-#define IB_PACKAGES_PLACE "/.imgbuild"

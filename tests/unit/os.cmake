@@ -6,3 +6,4 @@ ib_unit_test(os oci)
 ib_unit_test(os verify)
 ib_unit_test(os appliance)
 set_tests_properties(unit/appliance PROPERTIES LABELS vm TIMEOUT 600) # launches appliances
+ib_unit_test(os kernel)
