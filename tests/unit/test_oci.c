@@ -34,8 +34,7 @@ static void run(const char *const *argv)
     cr_assert_eq(ib_run(&(struct ib_run){.argv = argv}, &err), 0, "%s", text_of(err));
 }
 
-/* Images made by hand ----------------------------------------------------------------------------
- */
+/* Images made by hand */
 
 static void write_file(const char *dir, const char *name, const void *data, size_t size)
 {
@@ -276,8 +275,7 @@ Test(oci, the_architecture_is_found_in_nested_indexes)
     free(inner);
 }
 
-/* Refused ---------------------------------------------------------------------------------------
- */
+/* Refused */
 
 static void damage_blobs(struct image *image, bool cut)
 {
@@ -475,8 +473,7 @@ Test(oci, bad_images_are_refused_with_cause)
     }
 }
 
-/* docker save, and other programs' images --------------------------------------------------------
- */
+/* docker save, and other programs' images */
 
 static void write_docker(const char *dir, const struct ib_buf *layer, bool right)
 {
