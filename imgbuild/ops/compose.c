@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "ops/data.h"
 #include "os/cleanup.h"
 #include "os/units.h"
 #include "os/users.h"
+
+#define AGENT "usr/lib/imgbuild/imgbuild-agent"
 
 enum { MAX_FILE_SIZE = 64 << 20 };
 
@@ -54,11 +57,9 @@ static const struct ib_lock_entry *need_entry(const struct ib_compose *c, const 
     return e;
 }
 
-static int add_source_key(const struct ib_compose *c, const struct ib_file *file,
-                          struct ib_key *key, struct ib_error **err)
+static int add_file_key(const char *name, const char *path, struct ib_key *key,
+                        struct ib_error **err)
 {
-    _cleanup_(ib_freep) char *path = ib_path_join(c->input.project_dir, file->source);
-    _cleanup_(ib_freep) char *name = ib_asprintf("file %s", file->source);
     _cleanup_(ib_closep) int fd = ib_open_read(path, err);
     struct ib_sha256 hash;
 
@@ -68,6 +69,22 @@ static int add_source_key(const struct ib_compose *c, const struct ib_file *file
         return ib_fail(err, IB_E_IO, 0, path, "read");
     ib_key_add_hash(key, name, &hash);
     return 0;
+}
+
+static int add_source_key(const struct ib_compose *c, const struct ib_file *file,
+                          struct ib_key *key, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *path = ib_path_join(c->input.project_dir, file->source);
+    _cleanup_(ib_freep) char *name = ib_asprintf("file %s", file->source);
+
+    return add_file_key(name, path, key, err);
+}
+
+static int add_agent_key(struct ib_key *key, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *path = ib_data_path(IB_DATA_AGENT, err);
+
+    return path ? add_file_key("agent", path, key, err) : -1;
 }
 
 int ib_compose_add_key(const struct ib_compose *c, struct ib_key *key, struct ib_error **err)
@@ -99,7 +116,7 @@ int ib_compose_add_key(const struct ib_compose *c, struct ib_key *key, struct ib
     for (size_t i = 0; i < root->files.count; i++)
         if (root->files.items[i].source && add_source_key(c, &root->files.items[i], key, err) < 0)
             return -1;
-    return 0;
+    return add_agent_key(key, err);
 }
 
 static int add_payload(const struct ib_compose *c, struct ib_tree *tree,
@@ -273,6 +290,19 @@ static int add_settings(struct ib_tree *tree, const struct ib_root_spec *root,
     return add_localtime(tree, root->timezone, err);
 }
 
+/* The program that keeps changed files of /etc on the running machine (agent/persist.h). */
+static int add_agent(struct ib_tree *tree, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *path = ib_data_path(IB_DATA_AGENT, err);
+    _cleanup_(ib_buf_clear) struct ib_buf program = {0};
+
+    if (!path || ib_read_file(path, MAX_FILE_SIZE, &program, err) < 0)
+        return -1;
+    return ib_tree_add_file(tree, AGENT, 0755, program.data, program.size, IB_LAYER_PAYLOADS, err)
+               ? 0
+               : -1;
+}
+
 /* What persists is mounted or linked over these on the node; a read-only root needs them there. */
 static int add_persist_points(struct ib_tree *tree, const struct ib_root_spec *root,
                               struct ib_error **err)
@@ -294,8 +324,8 @@ int ib_compose_apply(const struct ib_compose *c, struct ib_tree *tree, struct ib
 {
     const struct ib_root_spec *root = c->input.root;
 
-    if (add_payloads(c, tree, err) < 0 || add_users(tree, root, err) < 0 ||
-        add_overlays(c, tree, diags, err) < 0)
+    if (add_agent(tree, err) < 0 || add_payloads(c, tree, err) < 0 ||
+        add_users(tree, root, err) < 0 || add_overlays(c, tree, diags, err) < 0)
         return ib_wrap(err, root->name, "compose root");
     for (size_t i = 0; i < root->files.count; i++)
         if (add_file(c, tree, &root->files.items[i], diags, err) < 0) {
