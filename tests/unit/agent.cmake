@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+ib_unit_test(agent agent)
+ib_unit_test(agent sysroot)
