@@ -96,6 +96,7 @@ static void add_package_urls(const struct ib_project *project, const struct ib_b
         ib_strv_addf(ret, "https://snapshot.debian.org/archive/debian/%s/%s", stamp, rest);
 }
 
+/* A suite is nothing but packages; on an image the lock may hold further ones for the role. */
 static int add_packages(const struct ib_project *project, const struct ib_root_spec *root,
                         struct ib_needs *ret, struct ib_error **err)
 {
@@ -104,6 +105,8 @@ static int add_packages(const struct ib_project *project, const struct ib_root_s
         ib_lock_package_set(project->lock, base, root->role->name);
     struct ib_sha256 input;
 
+    if (!set && root->base->kind != IB_BASE_DEBIAN_SUITE)
+        return 0;
     if (!set) {
         ib_failf(err, IB_E_NOT_FOUND, "the lock does not know the packages of role '%s' on '%s'",
                  root->role->name, base);
@@ -165,8 +168,10 @@ int ib_needs_of_root(const struct ib_project *project, const struct ib_root_spec
     const struct ib_base *base = root->base;
 
     int r = base->kind == IB_BASE_DEBIAN_SUITE
-                ? add_packages(project, root, ret, err)
+                ? 0
                 : add_entry(project, IB_LOCK_BASE, base->name, base->version, ret, err);
+    if (r == 0)
+        r = add_packages(project, root, ret, err);
     for (size_t i = 0; r == 0 && i < root->payloads.count; i++) {
         const struct ib_payload *payload = &root->payloads.items[i];
         if (without && ib_strv_contains(without, payload->name))

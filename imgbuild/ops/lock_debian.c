@@ -17,6 +17,7 @@ void ib_package_set_input(const struct ib_root_spec *root, struct ib_sha256 *ret
     ib_strv_sort_unique(&names);
     ib_hasher_field_str(hasher, base->name);
     ib_hasher_field_str(hasher, ib_architecture_name(base->architecture));
+    ib_hasher_field_str(hasher, base->version);
     ib_hasher_field_str(hasher, base->suite);
     ib_hasher_field_str(hasher, base->snapshot);
     for (size_t i = 0; i < base->components.count; i++)
