@@ -220,7 +220,9 @@ static int enable(struct ib_tree *tree, const char *unit, struct ib_strv *seen,
         return no_such_unit(tree, unit, err);
     if (read_install(tree, path, &install, err) < 0)
         return -1;
-    _cleanup_(ib_freep) char *name = with_default_instance(unit, &install);
+    /* an alias that a package brings ("sshd.service") stands for the unit behind it */
+    const char *own = strchr(unit, '@') ? unit : ib_path_base(path);
+    _cleanup_(ib_freep) char *name = with_default_instance(own, &install);
     if (!name) {
         ib_failf(err, IB_E_INVALID, "'%s' is a template without a default instance", unit);
         return ib_hint(err, "name an instance: NAME@INSTANCE.service");

@@ -7,3 +7,5 @@ ib_unit_test(os verify)
 ib_unit_test(os appliance)
 set_tests_properties(unit/appliance PROPERTIES LABELS vm TIMEOUT 600) # launches appliances
 ib_unit_test(os kernel)
+ib_unit_test(os units)
+ib_unit_test(os cleanup)
