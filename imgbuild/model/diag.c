@@ -45,12 +45,36 @@ void ib_diags_freep(struct ib_diags **diags)
     ib_diags_free(*diags);
 }
 
+/*
+ * Texts quote what stands in files, and names of files are bytes of anybody's choice: what would
+ * steer a terminal, or is not UTF-8 (also a character that was cut), becomes '?'.
+ */
+static char *clean(char *text)
+{
+    unsigned char *p = (unsigned char *)text;
+
+    while (p && *p) {
+        size_t n = *p >= 0x20 && *p < 0x7f ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+        for (size_t i = 1; i < n; i++)
+            if ((p[i] & 0xc0) != 0x80)
+                n = 0;
+        json_t *string = n > 1 ? json_stringn((char *)p, n) : NULL; /* jansson knows the rest */
+        if (n == 0 || (n > 1 && !string)) {
+            *p = '?';
+            n = 1;
+        }
+        json_decref(string);
+        p += n;
+    }
+    return text;
+}
+
 static char *format(const char *fmt, va_list ap)
 {
     struct ib_buf buf = {0};
 
     ib_buf_vprintf(&buf, fmt, ap);
-    return ib_buf_steal_string(&buf);
+    return clean(ib_buf_steal_string(&buf));
 }
 
 void ib_diag(struct ib_diags *diags, struct ib_origin at, const char *fmt, ...)
@@ -66,7 +90,8 @@ void ib_diag(struct ib_diags *diags, struct ib_origin at, const char *fmt, ...)
         diags->items = ib_reallocarray(diags->items, diags->capacity, sizeof(*diags->items));
     }
     struct ib_diag *diag = &diags->items[diags->kept++];
-    *diag = (struct ib_diag){.file = ib_strdup(at.file), .line = at.line, .column = at.column};
+    *diag =
+        (struct ib_diag){.file = clean(ib_strdup(at.file)), .line = at.line, .column = at.column};
     va_start(ap, fmt);
     diag->message = format(fmt, ap);
     va_end(ap);
@@ -92,7 +117,7 @@ void ib_diag_nearest(struct ib_diags *diags, const char *word, const char *const
         return;
     struct ib_diag *diag = &diags->items[diags->kept - 1];
     assert(!diag->suggestion);
-    diag->suggestion = ib_strdup(ib_nearest(word, names, count));
+    diag->suggestion = clean(ib_strdup(ib_nearest(word, names, count)));
 }
 
 void ib_diag_expect_names(struct ib_diags *diags, const char *const *names, size_t count,

@@ -353,16 +353,15 @@ static void read_date(struct reader *r, json_t *root, int64_t *ret)
 static void read_root(struct reader *r, json_t *root, struct ib_lock *lock)
 {
     static const char *const keys[] = {"format", "date", "entries", "package_sets"};
-    json_t *format;
+    json_t *format = json_object_get(root, "format");
 
-    if (!check_keys(r, root, keys, IB_ARRAY_SIZE(keys)))
-        return;
-    format = json_object_get(root, "format");
     if (format && (!json_is_integer(format) || json_integer_value(format) != 1)) {
         if (mistake(r, "format", "this lock has a format that is not known"))
             ib_diag_expect(r->diags, "expected 1: a newer imgbuild may know it");
         return;
     }
+    if (!check_keys(r, root, keys, IB_ARRAY_SIZE(keys)))
+        return;
     read_date(r, root, &lock->date_s);
     read_list(r, root, "entries", lock, read_entry);
     read_list(r, root, "package_sets", lock, read_set);

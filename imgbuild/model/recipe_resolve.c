@@ -171,6 +171,7 @@ static void resolve_root(const struct ib_recipe *recipe, struct ib_root_spec *ro
     root->name = ib_streq(root->base->name, default_base(recipe))
                      ? ib_strdup(role->name)
                      : ib_asprintf("%s.%s", role->name, root->base->name);
+    ib_origins_copy(origins_of(recipe), &root->name, &role->name);
     merge_packages(recipe, root);
     merge_services(recipe, root);
     copy_sorted_pairs(recipe, &root->sysctls, &role->sysctls);
@@ -190,6 +191,9 @@ static void resolve_root(const struct ib_recipe *recipe, struct ib_root_spec *ro
     root->timezone = copy_text(recipe, &cluster->timezone, &root->timezone);
     root->locale = copy_text(recipe, &cluster->locale, &root->locale);
     root->keymap = copy_text(recipe, &cluster->keymap, &root->keymap);
+    root->compression_level = cluster->image.compression_level;
+    ib_origins_copy(origins_of(recipe), &root->compression_level,
+                    &cluster->image.compression_level);
     ib_values_make(values, cluster, root, NULL);
     expand_files(root->files.items, root->files.count, values);
 }

@@ -18,6 +18,7 @@ static const struct ib_field root_fields[] = {
     ROOT(timezone, "timezone", TIMEZONE, 0),
     ROOT(locale, "locale", WORD, 0),
     ROOT(keymap, "keymap", WORD, 0),
+    ROOT(compression_level, "compression_level", INT, 0, .min = 1),
     ROOT(packages, "packages", PACKAGE, IB_LIST),
     ROOT(remove_packages, "remove_packages", PACKAGE, IB_LIST),
     ROOT(enable, "services.enable", UNIT, IB_LIST),

@@ -118,6 +118,8 @@ static json_t *field_json(const struct ib_field *f)
         set_new(object, "description", json_string(f->doc));
     if (f->preset && f->type == IB_TYPE_INT)
         set_new(object, "default", json_integer(strtoll(f->preset, NULL, 10)));
+    else if (f->preset && f->type == IB_TYPE_BOOL)
+        set_new(object, "default", json_boolean(ib_streq(f->preset, "true")));
     else if (f->preset)
         set_new(object, "default", json_string(f->preset));
     return object;

@@ -2,4 +2,7 @@
 ib_unit_test(model
     lock
     manifest
-    recipe_bad)
+    recipe
+    recipe_bad
+    yaml)
+target_link_libraries(test_recipe PRIVATE PkgConfig::JANSSON)

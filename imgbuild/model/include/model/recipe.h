@@ -280,6 +280,7 @@ struct ib_root_spec {
     enum ib_k3s_mode k3s_mode;
     struct ib_strv persist; /* the cluster's and the role's: mount points must exist in the root */
     char *timezone, *locale, *keymap;
+    int64_t compression_level; /* zstd */
 };
 
 /* What a node's identity, UKI and disk are made of. */
