@@ -14,6 +14,10 @@
 #include "cli/render.h"
 
 const struct ib_command *const ib_commands[] = {
+    &ib_command_check,
+    &ib_command_list,
+    &ib_command_show,
+    &ib_command_schema,
     &ib_command_completion,
     &ib_command_man,
     NULL,

@@ -4,5 +4,9 @@
 
 #include "cli/cli.h"
 
+extern const struct ib_command ib_command_check;
 extern const struct ib_command ib_command_completion;
+extern const struct ib_command ib_command_list;
 extern const struct ib_command ib_command_man;
+extern const struct ib_command ib_command_schema;
+extern const struct ib_command ib_command_show;
