@@ -3,6 +3,7 @@ ib_unit_test(os debrepo)
 ib_unit_test(os debresolve)
 ib_unit_test(os exclude)
 ib_unit_test(os oci)
+ib_unit_test(os selinux)
 ib_unit_test(os verify)
 ib_unit_test(os appliance)
 set_tests_properties(unit/appliance PROPERTIES LABELS vm TIMEOUT 600) # launches appliances
