@@ -17,6 +17,8 @@ const struct ib_command *const ib_commands[] = {
     &ib_command_check,
     &ib_command_list,
     &ib_command_show,
+    &ib_command_lock,
+    &ib_command_fetch,
     &ib_command_schema,
     &ib_command_completion,
     &ib_command_man,

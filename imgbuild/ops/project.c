@@ -61,14 +61,15 @@ static int read_lock(struct ib_project *p, struct ib_diags *diags, struct ib_err
 }
 
 int ib_project_open(struct ib_project *ret, const char *dir, const char *cache_dir,
-                    struct ib_progress *progress, struct ib_diags *diags, struct ib_error **err)
+                    const char *base, struct ib_progress *progress, struct ib_diags *diags,
+                    struct ib_error **err)
 {
     _cleanup_(ib_project_clear) struct ib_project p = {.progress = progress};
 
     p.dir = ib_project_find(dir, err);
     if (!p.dir)
         return -1;
-    p.recipe = ib_recipe_load(p.dir, NULL, diags, err);
+    p.recipe = ib_recipe_load(p.dir, base, diags, err);
     if (!p.recipe || read_lock(&p, diags, err) < 0)
         return -1;
     p.cache = ib_cache_open(cache_dir, err);

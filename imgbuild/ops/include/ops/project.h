@@ -28,10 +28,11 @@ char *ib_project_find(const char *dir, struct ib_error **err) _must_check_;
 
 /*
  * Finds and reads everything. Mistakes in recipes and lock are all added to `diags` and make the
- * call fail with IB_E_INVALID. `cache_dir` as in ib_cache_open.
+ * call fail with IB_E_INVALID. `cache_dir` as in ib_cache_open; `base`, where not
+ * NULL, is taken for every node, whatever the recipes name.
  */
 int ib_project_open(struct ib_project *ret, const char *dir, const char *cache_dir,
-                    struct ib_progress *progress, struct ib_diags *diags,
+                    const char *base, struct ib_progress *progress, struct ib_diags *diags,
                     struct ib_error **err) _must_check_;
 void ib_project_clear(struct ib_project *project);
 
