@@ -7,5 +7,6 @@ ib_unit_test(image
     gpt
     rootfs
     rootfs_limits
+    squashfs
     uki
     verity)
