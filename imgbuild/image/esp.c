@@ -193,3 +193,64 @@ int ib_esp_make(const struct ib_esp *esp, const char *path, struct ib_progress *
             return -1;
     return 0;
 }
+
+/* mtools' name for a file system inside a file. */
+static char *drive(const char *path, uint64_t offset)
+{
+    return ib_asprintf("%s@@%" PRIu64, path, offset);
+}
+
+static bool is_plain_name(const char *name)
+{
+    return *name && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789._+-")] == 0;
+}
+
+int ib_esp_list(const char *path, uint64_t offset, const char *directory, struct ib_strv *ret,
+                struct ib_error **err)
+{
+    _cleanup_(tools_clear) struct tools tools = {0};
+    _cleanup_(ib_freep) char *image = drive(path, offset);
+    _cleanup_(ib_freep) char *target = ib_asprintf("::/%s", directory);
+    _cleanup_(ib_buf_clear) struct ib_buf out = {0}, log = {0};
+    _cleanup_(ib_strv_clear) struct ib_strv lines = {0};
+    const char *const argv[] = {"mdir", "-b", "-i", image, target, NULL};
+    int status = 0;
+
+    tools_init(&tools, 0, NULL);
+    if (ib_run(&(struct ib_run){.argv = argv,
+                                .env = (const char *const *)tools.env.items,
+                                .out = &out,
+                                .log = &log,
+                                .ret_status = &status},
+               err) < 0)
+        return ib_wrap(err, path, "read the EFI system partition of");
+    ib_buf_append(&out, "", 0);
+    ib_buf_append(&log, "", 0);
+    if (status != 0 && !strstr((const char *)log.data, "not found"))
+        return ib_failf(err, IB_E_INVALID, "there is no FAT file system in '%s': %.200s", path,
+                        (const char *)log.data);
+    ib_strv_split(&lines, status == 0 ? (const char *)out.data : "", "\n");
+    for (size_t i = 0; i < lines.count; i++) /* directories end in a slash */
+        if (is_plain_name(ib_path_base(lines.items[i])))
+            ib_strv_add(ret, ib_path_base(lines.items[i]));
+    ib_strv_sort(ret);
+    return 0;
+}
+
+int ib_esp_extract(const char *path, uint64_t offset, const char *name, int out_fd,
+                   struct ib_error **err)
+{
+    _cleanup_(tools_clear) struct tools tools = {0};
+    _cleanup_(ib_freep) char *image = drive(path, offset);
+    _cleanup_(ib_freep) char *source = ib_asprintf("::/%s", name);
+    const char *const argv[] = {"mcopy", "-i", image, source, "-", NULL};
+
+    tools_init(&tools, 0, NULL);
+    if (ib_run(&(struct ib_run){.argv = argv,
+                                .env = (const char *const *)tools.env.items,
+                                .stdout_fd = out_fd},
+               err) < 0)
+        return ib_wrap(err, name, "read from the EFI system partition");
+    return 0;
+}

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "image/bytes.h"
+#include "image/cpio.h"
 
 enum {
     STUB_MAX = 4 * 1024 * 1024,
@@ -378,4 +379,26 @@ int ib_uki_read_section(int fd, const struct ib_pe *pe, const char *section, con
 bool ib_uki_is(const struct ib_pe *pe)
 {
     return ib_pe_find(pe, ".linux") && ib_pe_find(pe, ".cmdline") && ib_pe_find(pe, ".osrel");
+}
+
+int ib_uki_read_identity(int fd, const struct ib_pe *pe, const char *name, struct ib_tree **ret,
+                         struct ib_error **err)
+{
+    const uint32_t tail_max = 16 * 1024 * 1024;
+    const struct ib_pe_section *s = ib_pe_find(pe, ".initrd");
+    _cleanup_(ib_tree_freep) struct ib_tree *tree = ib_tree_new();
+    uint32_t size = s ? IB_MIN(s->virtual_size, s->file_size) : 0, tail = IB_MIN(size, tail_max);
+    _cleanup_(ib_freep) uint8_t *data = ib_malloc(tail);
+    size_t at;
+
+    if (tail && ib_pread_full(fd, data, tail, s->file_offset + (size - tail)) < 0)
+        return ib_fail(err, IB_E_IO, errno, name, "read");
+    if (!ib_cpio_find_last(data, tail, &at)) {
+        *ret = NULL;
+        return 0;
+    }
+    if (ib_cpio_read(data + at, tail - at, name, tree, err) < 0)
+        return ib_wrap(err, name, "read the identity in");
+    *ret = ib_steal(&tree);
+    return 0;
 }

@@ -32,3 +32,14 @@ struct ib_esp {
  */
 int ib_esp_make(const struct ib_esp *esp, const char *path, struct ib_progress *progress,
                 struct ib_error **err) _must_check_;
+
+/*
+ * Names of the regular files in a directory ("EFI/Linux") of a FAT image that begins at `offset` of
+ * the file `path`, sorted; a directory that does not exist has none. The image may come from
+ * anywhere; names of other than letters, digits and "._+-" are left out.
+ */
+int ib_esp_list(const char *path, uint64_t offset, const char *directory, struct ib_strv *ret,
+                struct ib_error **err) _must_check_;
+/* Writes the content of the file `name` ("EFI/Linux/odin.efi") in it to out_fd. */
+int ib_esp_extract(const char *path, uint64_t offset, const char *name, int out_fd,
+                   struct ib_error **err) _must_check_;

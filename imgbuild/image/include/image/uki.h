@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "image/pe.h"
+#include "io/tree.h"
 
 /* Bytes that go into an image: a file, or memory where path is NULL. Borrowed. */
 struct ib_part {
@@ -52,3 +53,10 @@ int ib_uki_read_section(int fd, const struct ib_pe *pe, const char *section, con
 
 /* True for an image with the sections that make it a UKI. */
 bool ib_uki_is(const struct ib_pe *pe);
+
+/*
+ * Reads the identity archive at the end of .initrd (ib_cpio_find_last), of at most 16 MiB, into a
+ * new tree: *ret is NULL where there is none. The UKI may come from anywhere.
+ */
+int ib_uki_read_identity(int fd, const struct ib_pe *pe, const char *name, struct ib_tree **ret,
+                         struct ib_error **err) _must_check_;
