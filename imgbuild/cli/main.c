@@ -19,6 +19,8 @@ const struct ib_command *const ib_commands[] = {
     &ib_command_show,
     &ib_command_lock,
     &ib_command_fetch,
+    &ib_command_inspect,
+    &ib_command_diff,
     &ib_command_schema,
     &ib_command_completion,
     &ib_command_man,

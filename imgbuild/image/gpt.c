@@ -49,7 +49,8 @@ const char *ib_gpt_type_name(const struct ib_uuid *type)
 static void unref_context(struct fdisk_context **cxt)
 {
     if (*cxt) {
-        (void)fdisk_deassign_device(*cxt, 1);
+        if (fdisk_get_devfd(*cxt) >= 0) /* libfdisk asserts that one was assigned */
+            (void)fdisk_deassign_device(*cxt, 1);
         fdisk_unref_context(*cxt);
     }
 }
@@ -252,16 +253,27 @@ static int read_partitions(struct fdisk_context *cxt, const char *name, struct i
     return 0;
 }
 
+static int no_table(const char *name, struct ib_error **err)
+{
+    return ib_failf(err, IB_E_INVALID, "'%s' has no valid GUID partition table", name);
+}
+
 int ib_gpt_read(int fd, const char *name, struct ib_gpt *ret, struct ib_error **err)
 {
-    _cleanup_(unref_context) struct fdisk_context *cxt = open_context(fd, name, true, err);
+    const off_t smallest = 2 * IB_GPT_TAIL_SIZE + IB_GPT_SECTOR_SIZE;
+    off_t size = lseek(fd, 0, SEEK_END);
     _cleanup_(ib_gpt_clear) struct ib_gpt gpt = {0};
     _cleanup_(ib_freep) char *id = NULL;
 
+    if (size < 0)
+        return ib_fail(err, IB_E_IO, errno, name, "read");
+    if (size < smallest)
+        return no_table(name, err);
+    _cleanup_(unref_context) struct fdisk_context *cxt = open_context(fd, name, true, err);
     if (!cxt)
         return -1;
     if (!fdisk_is_label(cxt, GPT))
-        return ib_failf(err, IB_E_INVALID, "'%s' has no valid GUID partition table", name);
+        return no_table(name, err);
     if (fdisk_get_disklabel_id(cxt, &id) < 0 || !id || !ib_uuid_parse(id, &gpt.disk))
         return ib_failf(err, IB_E_INVALID, "the partition table of '%s' has no disk identifier",
                         name);

@@ -132,8 +132,10 @@ static int read_table(const struct opening *o)
     _cleanup_(ib_closep) int fd =
         image->artifact ? make_table_file(o, o->err) : ib_open_read(image->path, o->err);
 
-    if (fd < 0 || ib_gpt_read(fd, image->path, &image->gpt, o->err) < 0)
+    if (fd < 0)
         return -1;
+    if (ib_gpt_read(fd, image->path, &image->gpt, o->err) < 0)
+        return ib_hint(o->err, "name an artifact (NODE_VERSION.img.zst) or a raw disk image");
     return image->artifact ? compare_tables(o) : 0;
 }
 

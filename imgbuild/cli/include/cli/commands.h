@@ -6,7 +6,9 @@
 
 extern const struct ib_command ib_command_check;
 extern const struct ib_command ib_command_completion;
+extern const struct ib_command ib_command_diff;
 extern const struct ib_command ib_command_fetch;
+extern const struct ib_command ib_command_inspect;
 extern const struct ib_command ib_command_list;
 extern const struct ib_command ib_command_lock;
 extern const struct ib_command ib_command_man;
