@@ -147,6 +147,22 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->path, ((const struct entry *)b)->path);
 }
 
+/* A source that was not made from a directory may hold a path twice. */
+static size_t drop_repeats(struct entry *entries, size_t count, struct ib_diags *diags)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || !ib_streq(entries[kept - 1].path, entries[i].path)) {
+            entries[kept++] = entries[i];
+            continue;
+        }
+        ib_diag(diags, (struct ib_origin){.file = entries[i].path}, "file is given twice");
+        free(entries[i].kind.name);
+    }
+    return kept;
+}
+
 static size_t classify_all(struct ib_recipe *recipe, const struct ib_recipe_source *source,
                            struct ib_decoder *decoder, struct ib_diags *diags,
                            struct entry *entries)
@@ -164,7 +180,7 @@ static size_t classify_all(struct ib_recipe *recipe, const struct ib_recipe_sour
     }
     if (count)
         qsort(entries, count, sizeof(*entries), compare_entries);
-    return count;
+    return drop_repeats(entries, count, diags);
 }
 
 /* Room for all recipes of each kind at once: their addresses are keys of the origins. */
