@@ -45,6 +45,8 @@ static const struct {
     {"etc/subgid-", REMOVE, "backup"},
     {"etc/apt/apt.conf.d/99mmdebstrap", REMOVE, "of the build"},
     {"etc/dpkg/dpkg.cfg.d/99mmdebstrap", REMOVE, "of the build"},
+    {"etc/nvme/hostid", REMOVE, "random, one a machine; nvme-cli does without"},
+    {"etc/nvme/hostnqn", REMOVE, "made of the host id"},
     {"etc/ld.so.cache~", REMOVE, "left by ldconfig"},
     {"var/cache", EMPTY_TREE, "caches are made on the node"},
     {"var/log", EMPTY_TREE, "logs of the build"},
@@ -194,13 +196,31 @@ static int add_mount_points(struct ib_tree *tree, struct ib_error **err)
     return 0;
 }
 
+/*
+ * A machine's iSCSI name must be its own. Debian's iscsid makes one at its start where the file
+ * asks for it, Fedora's iscsi-init.service where there is no file.
+ */
+static int reset_iscsi_name(struct ib_tree *tree, struct ib_error **err)
+{
+    static const char path[] = "etc/iscsi/initiatorname.iscsi", ask[] = "GenerateName=yes\n";
+
+    if (!ib_tree_find(tree, path))
+        return 0;
+    if (!ib_tree_find(tree, "usr/lib/open-iscsi/startup-checks.sh")) {
+        ib_tree_remove(tree, path);
+        return 0;
+    }
+    return ib_tree_add_file(tree, path, 0600, ask, strlen(ask), IB_LAYER_OVERLAYS, err) ? 0 : -1;
+}
+
 int ib_cleanup_tree(struct ib_tree *tree, int64_t mtime_s, struct ib_error **err)
 {
     for (size_t row = 0; row < IB_ARRAY_SIZE(table); row++)
         if (apply_row(tree, row, err) < 0)
             return ib_wrap(err, table[row].pattern, "clean up");
     remove_bytecode(tree);
-    if (ib_users_fix_shadow_dates(tree, err) < 0 || add_mount_points(tree, err) < 0)
+    if (reset_iscsi_name(tree, err) < 0 || ib_users_fix_shadow_dates(tree, err) < 0 ||
+        add_mount_points(tree, err) < 0)
         return ib_wrap(err, NULL, "clean up the tree");
     (void)ib_tree_walk(tree, set_time, &mtime_s);
     return 0;

@@ -77,6 +77,22 @@ Test(cleanup, what_differs_between_builds_goes)
     ib_tree_free(tree);
 }
 
+Test(cleanup, a_machines_iscsi_name_is_its_own)
+{
+    static const char name[] = "InitiatorName=iqn.1993-08.org.debian:01:ea8a4185818d\n";
+    struct ib_tree *debian = ib_tree_new(), *fedora = ib_tree_new();
+
+    add(debian, "etc/iscsi/initiatorname.iscsi", name);
+    add(debian, "usr/lib/open-iscsi/startup-checks.sh", "");
+    add(fedora, "etc/iscsi/initiatorname.iscsi", name);
+    cr_assert_eq(ib_cleanup_tree(debian, 1, NULL), 0);
+    cr_assert_eq(ib_cleanup_tree(fedora, 1, NULL), 0);
+    expect_text(debian, "etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n");
+    cr_assert_null(ib_tree_find(fedora, "etc/iscsi/initiatorname.iscsi"));
+    ib_tree_free(debian);
+    ib_tree_free(fedora);
+}
+
 Test(cleanup, twice_is_once)
 {
     struct ib_tree *tree = ib_tree_new();
