@@ -234,10 +234,12 @@ Test(frames, a_store_is_reused_and_the_bytes_are_the_same)
     out = open_new("with", &other);
     cr_assert_eq(ib_frames_make(&job, out, &copied, &err), 0);
     hash_of("with", &with);
+    ib_frames_clear(&frames);
     make_frames(fd, 0, "without", &frames);
     hash_of("without", &without);
     cr_assert(ib_sha256_equal(&with, &without));
     close(out), free(other), free(path), close(fd);
+    ib_frames_clear(&frames), ib_frames_clear(&linked), ib_frames_clear(&copied);
     ib_frame_store_free(store);
 }
 
