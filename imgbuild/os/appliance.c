@@ -9,10 +9,13 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "os/host.h"
+
+#define MIN_SPACE (64 * IB_MIB)
 
 enum { WATCH_INTERVAL_MS = 100, KVM_PATIENCE_MS = 60 * 1000, MAX_CPUS = 2 };
 
@@ -30,6 +33,8 @@ struct ib_appliance {
     int stop_fd;            /* < 0: no watcher runs */
     atomic_int qemu_pid;    /* 0 while there is none */
     atomic_int patience_ms; /* of a launch with KVM; below 0: without end */
+    char *space_dir;        /* or NULL */
+    atomic_bool no_space;
 };
 
 /*
@@ -54,6 +59,21 @@ static void on_event(guestfs_h *g, void *opaque, uint64_t event, int handle, int
     }
 }
 
+static bool is_full(const char *dir)
+{
+    struct statvfs st;
+
+    return dir && statvfs(dir, &st) == 0 && st.f_bavail * st.f_frsize < MIN_SPACE;
+}
+
+static bool must_stop(struct ib_appliance *a)
+{
+    if (is_full(a->space_dir))
+        atomic_store(&a->no_space, true);
+    return atomic_load(&a->no_space) || atomic_load(&a->patience_ms) == 0 ||
+           ib_progress_cancelled(a->progress);
+}
+
 static void *watch(void *opaque)
 {
     struct ib_appliance *a = opaque;
@@ -61,9 +81,11 @@ static void *watch(void *opaque)
 
     while (poll(&stop, 1, WATCH_INTERVAL_MS) == 0) {
         int pid = atomic_load(&a->qemu_pid);
-        if (pid > 0 && atomic_load(&a->patience_ms) >= 0)
+        if (pid <= 0)
+            continue;
+        if (atomic_load(&a->patience_ms) > 0)
             atomic_fetch_sub(&a->patience_ms, WATCH_INTERVAL_MS);
-        if (pid > 0 && (atomic_load(&a->patience_ms) == 0 || ib_progress_cancelled(a->progress))) {
+        if (must_stop(a)) {
             kill(pid, SIGKILL);
             atomic_store(&a->qemu_pid, 0);
         }
@@ -112,6 +134,10 @@ int ib_appliance_fail(struct ib_appliance *appliance, const char *subject, const
 {
     if (ib_progress_check(appliance->progress, err) < 0)
         return -1;
+    if (atomic_load(&appliance->no_space)) {
+        ib_fail(err, IB_E_IO, ENOSPC, appliance->space_dir, "write to a disk in");
+        return ib_wrap(err, subject, what);
+    }
     _cleanup_(ib_freep) char *why = reason(appliance->g);
     int number = guestfs_last_errno(appliance->g);
     enum ib_error_code code = number == ENOSPC   ? IB_E_NO_SPACE
@@ -211,6 +237,7 @@ struct ib_appliance *ib_appliance_launch(const struct ib_appliance_options *opti
 
     a->stop_fd = -1;
     a->progress = options->progress;
+    a->space_dir = ib_strdup(options->space_dir);
     if (ib_host_probe_appliance(err) < 0)
         return NULL;
     a->step = step;
@@ -246,6 +273,7 @@ struct ib_appliance *ib_appliance_free(struct ib_appliance *appliance)
         stop_watching(appliance);
         if (appliance->g)
             guestfs_close(appliance->g);
+        free(appliance->space_dir);
         free(appliance);
     }
     return NULL;

@@ -10,3 +10,6 @@ set_tests_properties(unit/appliance PROPERTIES LABELS vm TIMEOUT 600) # launches
 ib_unit_test(os kernel)
 ib_unit_test(os units)
 ib_unit_test(os cleanup)
+ib_unit_test(os sandbox)
+ib_unit_test(os sandbox_engines)
+set_tests_properties(unit/sandbox_engines PROPERTIES LABELS vm TIMEOUT 600) # launches appliances

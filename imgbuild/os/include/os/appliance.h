@@ -28,7 +28,9 @@ struct ib_appliance_drive {
 struct ib_appliance_options {
     const struct ib_appliance_drive *drives; /* in order: /dev/sda, /dev/sdb, … */
     size_t drive_count;
-    unsigned memory_mib;          /* 0: libguestfs' default (1280) */
+    unsigned memory_mib;   /* 0: libguestfs' default (1280) */
+    const char *space_dir; /* where scratch drives grow: when it is nearly full the machine is
+                              stopped, for qemu would wait for space without end. May be NULL */
     struct ib_progress *progress; /* for cancellation; may be NULL */
     struct ib_step *step;         /* parent of the launch step; may be NULL */
 };
@@ -43,7 +45,7 @@ bool ib_appliance_has_kvm(const struct ib_appliance *appliance);
 
 /*
  * Makes an error "cannot WHAT 'SUBJECT'" out of the last failed call, with libguestfs' reason;
- * IB_E_INTERRUPTED when the user cancelled. Returns -1.
+ * IB_E_INTERRUPTED when the user cancelled, IB_E_NO_SPACE when space_dir ran full. Returns -1.
  */
 int ib_appliance_fail(struct ib_appliance *appliance, const char *subject, const char *what,
                       struct ib_error **err);

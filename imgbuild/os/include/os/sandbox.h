@@ -23,6 +23,7 @@ struct ib_sandbox_options {
     enum ib_sandbox_engine engine;
     const char *scratch_dir; /* host directory for the tree (the cache's tmp/) */
     bool memory;             /* the tree may live on a tmpfs; the caller looked at free memory */
+    uint64_t memory_limit_bytes; /* of that tmpfs; 0: the memory that is available now */
     struct ib_progress *progress;
     struct ib_step *step; /* parent for ours; may be NULL */
 };
@@ -54,6 +55,12 @@ int ib_sandbox_remove(struct ib_sandbox *sandbox, const char *path,
                       struct ib_error **err) _must_check_;
 /* Writes the tree archive of what is there now to fd. Mount points' content is left out. */
 int ib_sandbox_export(struct ib_sandbox *sandbox, int fd, struct ib_error **err) _must_check_;
+
+/*
+ * Removes what a killed imgbuild left in scratch_dir: a directory "sandbox.XXXXXX", whose files may
+ * belong to ids that only a user namespace of ours has. A missing one is fine.
+ */
+int ib_sandbox_remove_leftover(const char *path, struct ib_error **err) _must_check_;
 
 enum ib_sandbox_engine ib_sandbox_engine(const struct ib_sandbox *sandbox); /* the one in use */
 
