@@ -14,13 +14,17 @@
 #include "cli/render.h"
 
 const struct ib_command *const ib_commands[] = {
+    &ib_command_node,
     &ib_command_check,
     &ib_command_list,
     &ib_command_show,
     &ib_command_lock,
     &ib_command_fetch,
+    &ib_command_explain,
     &ib_command_inspect,
     &ib_command_diff,
+    &ib_command_boot,
+    &ib_command_clean,
     &ib_command_schema,
     &ib_command_completion,
     &ib_command_man,

@@ -26,6 +26,7 @@ struct plan {
     size_t count, capacity;
     uint64_t raw_end;
     struct ib_buf memory;  /* compressed frames made here */
+    const struct ib_manifest *manifest;
     struct ib_frame zeros; /* the last frame of zeros made, in memory */
 };
 
@@ -63,10 +64,27 @@ static int plan_bytes(struct plan *p, const uint8_t *data, size_t size, struct i
     return plan_frame(p, &f, -1, err);
 }
 
+/* The first place behind `offset` where a partition begins or ends: frames end there too. */
+static uint64_t next_boundary(const struct ib_manifest *m, uint64_t offset)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (size_t i = 0; i < m->partition_count; i++) {
+        uint64_t begin = m->partitions[i].offset_bytes;
+        uint64_t end = begin + m->partitions[i].size_bytes;
+        if (begin > offset)
+            next = IB_MIN(next, begin);
+        if (end > offset)
+            next = IB_MIN(next, end);
+    }
+    return next;
+}
+
 static int plan_zeros(struct plan *p, uint64_t size, struct ib_error **err)
 {
     while (size > 0) {
-        uint32_t n = (uint32_t)IB_MIN(size, IB_FRAME_RAW_MAX);
+        uint64_t to_boundary = next_boundary(p->manifest, p->raw_end) - p->raw_end;
+        uint32_t n = (uint32_t)IB_MIN(IB_MIN(size, to_boundary), IB_FRAME_RAW_MAX);
         if (p->zeros.raw_size != n) {
             _cleanup_(ib_freep) uint8_t *raw = ib_calloc(1, n);
             uint64_t at = p->memory.size;
@@ -254,7 +272,7 @@ int ib_artifact_write(struct ib_manifest *manifest, const struct ib_artifact_ext
                       size_t extent_count, const char *path, struct ib_progress *progress,
                       struct ib_artifact_result *ret, struct ib_error **err)
 {
-    _cleanup_(plan_clear) struct plan plan = {0};
+    _cleanup_(plan_clear) struct plan plan = {.manifest = manifest};
     _cleanup_(ib_buf_clear) struct ib_buf manifest_frame = {0};
 
     if (make_plan(&plan, extents, extent_count, manifest->disk_size_bytes, err) < 0)

@@ -3,16 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "io/zstd.h"
+#include "os/host.h"
 
 /* Where distributions keep OVMF: code (read-only) and the template of its variables. */
 static const struct {
@@ -104,19 +103,10 @@ static int prepare_disk(const struct ib_boot_options *o, struct machine *m, stru
     return 0;
 }
 
-/* /dev/kvm may exist and refuse to work (nested machines, containers): ask it for a machine. */
-static bool kvm_works(void)
-{
-    _cleanup_(ib_closep) int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    _cleanup_(ib_closep) int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
-
-    return vm >= 0;
-}
-
 static void make_arguments(const struct ib_boot_options *o, const struct machine *m,
                            struct ib_strv *argv)
 {
-    bool kvm = kvm_works();
+    bool kvm = ib_host_probe_kvm(NULL) == 0;
 
     if (!kvm)
         ib_progress_note(o->progress, "KVM does not work here: the machine is emulated, and slow");

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "build_internal.h"
 #include "ops/data.h"
 #include "os/cleanup.h"
 #include "os/units.h"
@@ -57,34 +58,11 @@ static const struct ib_lock_entry *need_entry(const struct ib_compose *c, const 
     return e;
 }
 
-static int add_file_key(const char *name, const char *path, struct ib_key *key,
-                        struct ib_error **err)
-{
-    _cleanup_(ib_closep) int fd = ib_open_read(path, err);
-    struct ib_sha256 hash;
-
-    if (fd < 0)
-        return -1;
-    if (ib_sha256_fd(fd, &hash, NULL) < 0)
-        return ib_fail(err, IB_E_IO, 0, path, "read");
-    ib_key_add_hash(key, name, &hash);
-    return 0;
-}
-
-static int add_source_key(const struct ib_compose *c, const struct ib_file *file,
-                          struct ib_key *key, struct ib_error **err)
-{
-    _cleanup_(ib_freep) char *path = ib_path_join(c->input.project_dir, file->source);
-    _cleanup_(ib_freep) char *name = ib_asprintf("file %s", file->source);
-
-    return add_file_key(name, path, key, err);
-}
-
 static int add_agent_key(struct ib_key *key, struct ib_error **err)
 {
     _cleanup_(ib_freep) char *path = ib_data_path(IB_DATA_AGENT, err);
 
-    return path ? add_file_key("agent", path, key, err) : -1;
+    return path ? ib_key_add_file(key, "agent", path, err) : -1;
 }
 
 int ib_compose_add_key(const struct ib_compose *c, struct ib_key *key, struct ib_error **err)
@@ -114,7 +92,8 @@ int ib_compose_add_key(const struct ib_compose *c, struct ib_key *key, struct ib
         ib_key_add_hash(key, name, &entry->sha256);
     }
     for (size_t i = 0; i < root->files.count; i++)
-        if (root->files.items[i].source && add_source_key(c, &root->files.items[i], key, err) < 0)
+        if (root->files.items[i].source &&
+            ib_key_add_source(key, c->input.project_dir, root->files.items[i].source, err) < 0)
             return -1;
     return add_agent_key(key, err);
 }

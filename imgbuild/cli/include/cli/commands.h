@@ -4,13 +4,17 @@
 
 #include "cli/cli.h"
 
+extern const struct ib_command ib_command_boot;
 extern const struct ib_command ib_command_check;
+extern const struct ib_command ib_command_clean;
 extern const struct ib_command ib_command_completion;
 extern const struct ib_command ib_command_diff;
+extern const struct ib_command ib_command_explain;
 extern const struct ib_command ib_command_fetch;
 extern const struct ib_command ib_command_inspect;
 extern const struct ib_command ib_command_list;
 extern const struct ib_command ib_command_lock;
 extern const struct ib_command ib_command_man;
+extern const struct ib_command ib_command_node;
 extern const struct ib_command ib_command_schema;
 extern const struct ib_command ib_command_show;

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/project.h"
+#include "ops/boot.h"
+
+struct options {
+    const char *disk, *wait_for, *kernel_arguments, *output;
+    uint64_t disk_size_gib, memory_mib, cpus, ssh_port, timeout_s;
+};
+
+static void closedirp(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+/* The newest NAME_*.img.zst in `dir`, by its version; the caller frees. NULL: none. */
+static char *newest_artifact(const char *dir, const char *name)
+{
+    _cleanup_(closedirp) DIR *d = opendir(dir);
+    _cleanup_(ib_freep) char *prefix = ib_asprintf("%s_", name);
+    _cleanup_(ib_freep) char *best = NULL;
+
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (ib_startswith(e->d_name, prefix) && ib_endswith(e->d_name, ".img.zst") &&
+            (!best || strverscmp(e->d_name, best) > 0)) {
+            free(best);
+            best = ib_strdup(e->d_name);
+        }
+    return best ? ib_path_join(dir, best) : NULL;
+}
+
+/* A path, or a node's newest artifact; for a node its MAC address too. */
+static char *find_image(struct ib_cli *cli, const struct options *o, const char *what,
+                        char mac[static IB_MAC_TEXT_SIZE], struct ib_error **err)
+{
+    _cleanup_(ib_project_clear) struct ib_project project = {0};
+
+    if (strchr(what, '/') || (ib_path_exists(what) && strchr(what, '.')))
+        return ib_strdup(what);
+    if (ib_cli_open_project(cli, NULL, &project, err) < 0)
+        return NULL;
+    const struct ib_node_spec *node = ib_recipe_need_node(project.recipe, what, err);
+    if (!node)
+        return NULL;
+    _cleanup_(ib_freep) char *out =
+        o->output ? ib_strdup(o->output) : ib_path_join(project.dir, "out");
+    char *image = newest_artifact(out, what);
+    if (!image) {
+        ib_failf(err, IB_E_NOT_FOUND, "there is no artifact of '%s' in '%s'", what, out);
+        ib_hint(err, "imgbuild node %s", what);
+    }
+    ib_mac_format(&node->mac, mac);
+    return image;
+}
+
+static int run(struct ib_cli *cli, void *options, int argc _unused_, char **argv,
+               struct ib_error **err)
+{
+    const struct options *o = options;
+    char mac[IB_MAC_TEXT_SIZE] = "";
+    _cleanup_(ib_cache_freep) struct ib_cache *cache = ib_cache_open(cli->cache, err);
+    _cleanup_(ib_freep) char *image = cache ? find_image(cli, o, argv[0], mac, err) : NULL;
+    _cleanup_(ib_freep) char *temp_dir = NULL;
+
+    if (!image || !(temp_dir = ib_cache_temp_dir(cache, "boot", err)))
+        return -1;
+    const struct ib_boot_options boot = {
+        .image = image,
+        .disk = o->disk,
+        .temp_dir = temp_dir,
+        .disk_size_bytes = o->disk_size_gib * IB_GIB,
+        .memory_mib = o->memory_mib,
+        .cpus = o->cpus,
+        .mac = *mac ? mac : NULL,
+        .ssh_port = o->ssh_port,
+        .wait_for = o->wait_for,
+        .timeout_s = o->timeout_s,
+        .kernel_arguments = o->kernel_arguments,
+        .console_fd = STDOUT_FILENO,
+        .progress = cli->progress,
+    };
+    int r = ib_boot_run(&boot, err);
+    ib_temp_dirp(&temp_dir);
+    temp_dir = NULL;
+    return r;
+}
+
+static const struct ib_option option_table[] = {
+    {"wait-for", 'w', IB_OPT_STRING, "TEXT", "end with success when the console shows TEXT",
+     offsetof(struct options, wait_for), NULL},
+    {"timeout", 0, IB_OPT_UINT, "SECONDS", "with --wait-for: give up after (default: 600)",
+     offsetof(struct options, timeout_s), NULL},
+    {"disk", 0, IB_OPT_STRING, "FILE", "keep the machine's disk here, or go on with that one",
+     offsetof(struct options, disk), NULL},
+    {"disk-size", 0, IB_OPT_UINT, "GIB", "size of the disk (default: 16; sparse)",
+     offsetof(struct options, disk_size_gib), NULL},
+    {"memory", 'm', IB_OPT_UINT, "MIB", "memory of the machine (default: 2048)",
+     offsetof(struct options, memory_mib), NULL},
+    {"cpus", 0, IB_OPT_UINT, "N", "processors of the machine (default: 2)",
+     offsetof(struct options, cpus), NULL},
+    {"ssh-port", 0, IB_OPT_UINT, "PORT", "forward this loopback port to the machine's 22",
+     offsetof(struct options, ssh_port), NULL},
+    {"append", 0, IB_OPT_STRING, "ARGUMENTS", "more kernel arguments (Secure Boot off)",
+     offsetof(struct options, kernel_arguments), NULL},
+    {"output", 'o', IB_OPT_STRING, "DIR", "where artifacts are (default: out/ in the project)",
+     offsetof(struct options, output), NULL},
+    {0},
+};
+
+const struct ib_command ib_command_boot = {
+    .name = "boot",
+    .arguments = "NAME | ARTIFACT",
+    .summary = "try an image in a virtual machine",
+    .description =
+        "Starts a virtual machine (QEMU, UEFI) from a copy of the node's newest artifact, or of "
+        "the image named, with its serial console on the terminal; the machine ends with its own "
+        "power-off, or with Ctrl-C.\n\n"
+        "KVM is used where it works; elsewhere the machine is emulated and slow.",
+    .example = "imgbuild boot odin --wait-for 'odin login:'",
+    .min_args = 1,
+    .max_args = 1,
+    .argument_kind = IB_ARG_NODE,
+    .options = option_table,
+    .options_size = sizeof(struct options),
+    .run = run,
+};
