@@ -11,7 +11,7 @@ static const struct ib_package_manager *manager_of(enum ib_family family, struct
     case IB_FAMILY_DEBIAN:
         return &ib_apt;
     case IB_FAMILY_FEDORA:
-        break;
+        return &ib_rpm;
     }
     ib_failf(err, IB_E_UNSUPPORTED, "no package manager is known for the family '%s'",
              ib_family_name(family));

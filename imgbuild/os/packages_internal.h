@@ -16,3 +16,4 @@ struct ib_package_manager {
 };
 
 extern const struct ib_package_manager ib_apt;
+extern const struct ib_package_manager ib_rpm;

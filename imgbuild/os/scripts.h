@@ -5,3 +5,4 @@
 extern const char ib_script_apt_job[];
 extern const char ib_script_depmod[];
 extern const char ib_script_initrd_job[];
+extern const char ib_script_rpm_job[];

@@ -3,7 +3,7 @@
  * Packages in a tree: installed and removed by the tree's own package manager in a sandbox, without
  * the network, from exactly the files that the lock names; and asked for, for the manifest.
  *
- * One package manager a family (os/apt.c, os/dnf.c) behind these functions. Services are not
+ * One package manager a family (os/apt.c, os/rpm.c) behind these functions. Services are not
  * started, kernels make no initrd, and nothing of the work stays in the tree but the packages and
  * the package manager's own records.
  */
