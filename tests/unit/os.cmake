@@ -13,3 +13,15 @@ ib_unit_test(os cleanup)
 ib_unit_test(os sandbox)
 ib_unit_test(os sandbox_engines)
 set_tests_properties(unit/sandbox_engines PROPERTIES LABELS vm TIMEOUT 600) # launches appliances
+
+# Made once, for tests that need them: ib_fixture(NAME LABEL SECONDS)
+function(ib_fixture name label seconds)
+    add_test(NAME fixture/${name}
+        COMMAND ${CMAKE_SOURCE_DIR}/tests/fixtures/${name} ${CMAKE_BINARY_DIR}/fixtures/${name})
+    set_tests_properties(fixture/${name} PROPERTIES
+        LABELS ${label} SKIP_RETURN_CODE 77 TIMEOUT ${seconds} FIXTURES_SETUP ${name})
+endfunction()
+ib_fixture(rpm-tree unit 300)
+ib_unit_test(os rpm)
+target_compile_definitions(test_rpm PRIVATE IB_RPM_DIR="${CMAKE_BINARY_DIR}/fixtures/rpm-tree")
+set_tests_properties(unit/rpm PROPERTIES FIXTURES_REQUIRED rpm-tree)
