@@ -7,7 +7,7 @@
 #include "ops/lock.h"
 
 struct options {
-    bool accept_changed, dry_run, offline;
+    bool names, accept_changed, dry_run, offline;
     struct ib_strv mirror;
 };
 
@@ -51,6 +51,11 @@ static int run(struct ib_cli *cli, void *options, int argc, char **argv, struct 
 
     if (ib_cli_open_project(cli, NULL, &project, err) < 0)
         return -1;
+    if (o->names) {
+        for (size_t i = 0; i < project.lock->entry_count; i++)
+            fprintf(cli->out, "%s\n", project.lock->entries[i].name);
+        return 0;
+    }
     const struct ib_lock_options lock = {
         .names = (const char *const *)argv,
         .name_count = (size_t)argc,
@@ -66,6 +71,8 @@ static int run(struct ib_cli *cli, void *options, int argc, char **argv, struct 
 }
 
 static const struct ib_option option_table[] = {
+    {"names", 0, IB_OPT_FLAG, NULL, "only print the names of what is locked, one a line",
+     offsetof(struct options, names), NULL},
     {"dry-run", 'n', IB_OPT_FLAG, NULL, "show what would change, write nothing",
      offsetof(struct options, dry_run), NULL},
     {"accept-changed", 0, IB_OPT_FLAG, NULL, "take files that changed under their old version",

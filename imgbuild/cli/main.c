@@ -25,6 +25,7 @@ const struct ib_command *const ib_commands[] = {
     &ib_command_diff,
     &ib_command_boot,
     &ib_command_clean,
+    &ib_command_doctor,
     &ib_command_schema,
     &ib_command_completion,
     &ib_command_man,

@@ -9,6 +9,7 @@ extern const struct ib_command ib_command_check;
 extern const struct ib_command ib_command_clean;
 extern const struct ib_command ib_command_completion;
 extern const struct ib_command ib_command_diff;
+extern const struct ib_command ib_command_doctor;
 extern const struct ib_command ib_command_explain;
 extern const struct ib_command ib_command_fetch;
 extern const struct ib_command ib_command_inspect;
