@@ -18,6 +18,8 @@ static const struct program {
     {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/edk2/ovmf/OVMF_CODE.fd", "ovmf", "edk2-ovmf",
      "trying an image (imgbuild boot)"},
     {"gpgv", NULL, "gpgv", "gnupg2", "checking the signatures of bases (imgbuild lock)"},
+    {"mcopy", NULL, "mtools", "mtools", "the EFI system partition of every image"},
+    {"mkfs.fat", NULL, "dosfstools", "dosfstools", "the EFI system partition of every image"},
     {"mmdebstrap", NULL, "mmdebstrap", "mmdebstrap", "bases made from a Debian suite"},
     {"newgidmap", NULL, "uidmap", "shadow-utils", "the namespace sandbox without root"},
     {"newuidmap", NULL, "uidmap", "shadow-utils", "the namespace sandbox without root"},
