@@ -36,9 +36,9 @@ struct ib_uki {
 
 /*
  * Writes the UKI to out_fd, which must be empty and at its start. Signing runs sbsign in a
- * directory it makes under temp_dir (may be NULL when there is no key). IB_E_INVALID: a part is
- * malformed or does not fit; IB_E_UNSUPPORTED: sbsign is missing. On failure throw out_fd's file
- * away.
+ * directory it makes under temp_dir (may be NULL when there is no key); it puts the time of signing
+ * in, so a signed UKI is not the same bytes twice. IB_E_INVALID: a part is malformed or does not
+ * fit; IB_E_UNSUPPORTED: sbsign is missing. On failure throw out_fd's file away.
  */
 int ib_uki_write(const struct ib_uki *uki, int out_fd, const char *temp_dir,
                  struct ib_error **err) _must_check_;
