@@ -145,8 +145,10 @@ static int make_plan(struct plan *p, const struct ib_artifact_extent *extents, s
     for (size_t i = 0; i < count; i++)
         if (plan_extent(p, &extents[i], err) < 0)
             return -1;
-    if (p->raw_end > disk_size || p->count == 0)
-        return ib_failf(err, IB_E_INTERNAL, "the artifact's extents are longer than its disk");
+    if (p->raw_end > disk_size || p->count == 0) {
+        ib_failf(err, IB_E_INTERNAL, "the artifact's extents are longer than its disk");
+        return -1;
+    }
     return plan_zeros(p, disk_size - p->raw_end, err);
 }
 

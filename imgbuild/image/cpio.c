@@ -267,14 +267,14 @@ static int by_inode(const void *a, const void *b)
 /* Gives each group of hard links the content that stands with one of them. */
 static void join_links(struct reader *r)
 {
-    _cleanup_(ib_freep) struct member **links = ib_calloc(r->count, sizeof(*links));
+    _cleanup_(ib_freep) struct member **links = ib_calloc(r->count, sizeof(struct member *));
     size_t n = 0;
 
     for (size_t i = 0; i < r->count; i++)
         if (is_link(&r->members[i]))
             links[n++] = &r->members[i];
     if (n > 1)
-        qsort(links, n, sizeof(*links), by_inode);
+        qsort(links, n, sizeof(struct member *), by_inode);
     for (size_t i = 0; i < n; i++) {
         struct member *m = links[i], *before = i > 0 ? links[i - 1] : NULL;
         bool same = before && before->entry.fields[F_INO] == m->entry.fields[F_INO];

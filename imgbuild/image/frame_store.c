@@ -12,7 +12,7 @@
 #include "image/frames.h"
 
 enum { HEADER_SIZE = 32, ENTRY_SIZE = 40, VERSION = 1 };
-static const char MAGIC[] = "IBFRAMES";
+static const uint8_t MAGIC[8] = {'I', 'B', 'F', 'R', 'A', 'M', 'E', 'S'};
 #define ZERO_BIT UINT32_C(0x80000000)
 
 struct ib_frame_store {
@@ -47,7 +47,7 @@ int ib_frames_save(const struct ib_frames *frames, const char *path, struct ib_e
     uint8_t header[HEADER_SIZE], entry[8];
     struct ib_sha256 hash;
 
-    memcpy(header, MAGIC, 8);
+    memcpy(header, MAGIC, sizeof(MAGIC));
     ib_put_le32(header + 8, VERSION);
     ib_put_le32(header + 12, ZSTD_versionNumber());
     ib_put_le64(header + 16, frames->count);
@@ -67,7 +67,8 @@ int ib_frames_save(const struct ib_frames *frames, const char *path, struct ib_e
 
 static int bad(const char *name, const char *why, struct ib_error **err)
 {
-    return ib_failf(err, IB_E_INVALID, "frame index '%s' is damaged: %s", name, why);
+    ib_failf(err, IB_E_INVALID, "frame index '%s' is damaged: %s", name, why);
+    return -1;
 }
 
 int ib_frames_parse(const void *data, size_t size, const char *name, struct ib_frames *ret,
@@ -120,12 +121,12 @@ static int by_hash(const void *a, const void *b)
 
 static void sort_by_hash(struct ib_frame_store *store)
 {
-    store->by_hash = ib_calloc(store->frames.count, sizeof(*store->by_hash));
+    store->by_hash = ib_calloc(store->frames.count, sizeof(const struct ib_frame *));
     for (size_t i = 0; i < store->frames.count; i++)
         if (!store->frames.items[i].zero)
             store->by_hash[store->by_hash_count++] = &store->frames.items[i];
     if (store->by_hash_count > 1)
-        qsort(store->by_hash, store->by_hash_count, sizeof(*store->by_hash), by_hash);
+        qsort(store->by_hash, store->by_hash_count, sizeof(const struct ib_frame *), by_hash);
 }
 
 struct ib_frame_store *ib_frame_store_open(const char *path, struct ib_error **err)
@@ -135,6 +136,7 @@ struct ib_frame_store *ib_frame_store_open(const char *path, struct ib_error **e
     _cleanup_(ib_freep) char *index_path = ib_asprintf("%s.idx", path);
     _cleanup_(ib_buf_clear) struct ib_buf index = {0};
     uint32_t zstd_version = 0;
+    uint64_t end = 0;
     struct stat st;
 
     store->path = ib_strdup(path);
@@ -142,15 +144,14 @@ struct ib_frame_store *ib_frame_store_open(const char *path, struct ib_error **e
     if (store->fd < 0 || ib_read_file(index_path, index_max, &index, err) < 0 ||
         ib_frames_parse(index.data, index.size, index_path, &store->frames, &zstd_version, err) < 0)
         return NULL;
-    const struct ib_frame *last =
-        store->frames.count ? &store->frames.items[store->frames.count - 1] : NULL;
-    uint64_t end = last ? last->offset + last->size : 0;
+    for (size_t i = 0; i < store->frames.count; i++) {
+        store->frames.items[i].store = store;
+        end += store->frames.items[i].size;
+    }
     if (fstat(store->fd, &st) < 0 || (uint64_t)st.st_size != end) {
         ib_failf(err, IB_E_INVALID, "frame store '%s' is not as long as its index says", path);
         return NULL;
     }
-    for (size_t i = 0; i < store->frames.count; i++)
-        store->frames.items[i].store = store;
     store->same_zstd = zstd_version == ZSTD_versionNumber();
     sort_by_hash(store);
     return ib_steal(&store);

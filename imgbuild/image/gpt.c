@@ -215,7 +215,7 @@ static int read_partition(struct fdisk_context *cxt, struct fdisk_partition *pa,
     if (!ib_uuid_parse(type_text, &ret->type) || !ib_uuid_parse(uuid, &ret->uuid))
         return -1;
     if (label && strlen(label) < sizeof(ret->label))
-        strcpy(ret->label, label);
+        memcpy(ret->label, label, strlen(label) + 1);
     ret->offset_bytes = start * IB_GPT_SECTOR_SIZE;
     ret->size_bytes = size * IB_GPT_SECTOR_SIZE;
     return fdisk_gpt_get_partition_attrs(cxt, fdisk_partition_get_partno(pa), &ret->attributes);

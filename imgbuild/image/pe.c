@@ -25,6 +25,7 @@ enum {
     OPT_SIZE_OF_HEADERS = 60,
     OPT_DIRECTORY_COUNT = 108,
     OPT_DIRECTORIES = 112,
+    OPT_CERTIFICATES = 144, /* the fifth directory */
     OPT_FIXED_SIZE = 112,
     OPT_MAGIC_PE32_PLUS = 0x20b,
     DIRECTORY_CERTIFICATES = 4,
@@ -60,7 +61,7 @@ static int parse_optional(const uint8_t *opt, uint32_t opt_size, uint64_t file_s
     if (directories > (opt_size - OPT_DIRECTORIES) / DIRECTORY_SIZE)
         return bad(name, "its data directories do not fit in the optional header", err);
     if (directories > DIRECTORY_CERTIFICATES) {
-        const uint8_t *dir = opt + OPT_DIRECTORIES + DIRECTORY_CERTIFICATES * DIRECTORY_SIZE;
+        const uint8_t *dir = opt + OPT_CERTIFICATES;
         pe->certificates_offset = ib_le32(dir);
         pe->certificates_size = ib_le32(dir + 4);
         if ((uint64_t)pe->certificates_offset + pe->certificates_size > file_size)

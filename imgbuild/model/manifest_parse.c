@@ -125,7 +125,7 @@ static int parse_partition(const struct parser *p, json_t *object)
     static const char *const keys[] = {"number",  "label",      "?type",  "type_uuid",
                                        "uuid",    "attributes", "offset", "size",
                                        "content", "?root_hash", NULL};
-    uint64_t number;
+    uint64_t number = 0;
 
     if (check_keys(p, object, "partitions", keys) < 0)
         return -1;

@@ -154,7 +154,7 @@ static void compare_partition(const struct ib_image *a, const struct ib_image *b
     _cleanup_(ib_freep) char *from = x ? describe_partition(x) : NULL;
     _cleanup_(ib_freep) char *to = y ? describe_partition(y) : NULL;
     _cleanup_(ib_freep) char *name = ib_asprintf("%zu", i + 1);
-    bool same_entry = ib_streq(from, to) && x->attributes == y->attributes;
+    bool same_entry = x && y && ib_streq(from, to) && x->attributes == y->attributes;
     int content = same_content(a, b, i);
 
     if (same_entry && content != 0) {

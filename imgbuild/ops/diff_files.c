@@ -198,7 +198,7 @@ static int compare_pair(const struct diff_merge *merge, size_t i, size_t j, stru
         return 0;
     }
     _cleanup_(ib_freep) char *from = x ? describe(x) : NULL, *to = y ? describe(y) : NULL;
-    const char *path = x ? x->path : y->path;
+    const char *path = i == SIZE_MAX ? path_of(merge->b, j) : path_of(merge->a, i);
     struct ib_diff_item *item = ib_diff_add(c->section, *path ? path : "/", from, to);
     if (what.count)
         item->what = ib_strv_join(&what, ", ");

@@ -14,8 +14,8 @@
 #include "base/hash.h"
 
 #define IB_GPT_SECTOR_SIZE 512
-#define IB_GPT_HEAD_SIZE IB_MIB                    /* protective MBR, header, entries, gap */
-#define IB_GPT_TAIL_SIZE (33 * IB_GPT_SECTOR_SIZE) /* backup entries and header */
+#define IB_GPT_HEAD_SIZE IB_MIB /* protective MBR, header, entries, gap */
+#define IB_GPT_TAIL_SIZE (UINT64_C(33) * IB_GPT_SECTOR_SIZE) /* backup entries and header */
 #define IB_GPT_ALIGN IB_MIB
 enum { IB_GPT_PARTITIONS_MAX = 128, IB_GPT_LABEL_MAX = 36 /* UTF-16 units */ };
 
