@@ -4,7 +4,7 @@
  *
  * Each stage's output lies in the cache under the hash of all that went in, so a build does only
  * what changed; nodes of one role share everything but the last stage. What a node's artifact
- * consists of: design §5, docs/reference/artifact.md.
+ * consists of: docs/formats.md.
  */
 #pragma once
 
