@@ -15,6 +15,7 @@
 #include "io/archive.h"
 #include "os/debrepo.h"
 #include "os/exclude.h"
+#include "os/sandbox.h"
 
 /* What the bootstrap may need on a scratch disk: unpacked files, archives, and room to spare. */
 #define SCRATCH_SIZE (UINT64_C(1536) * IB_MIB)
@@ -65,6 +66,9 @@ static int make_work(const struct ib_debian_options *options, struct work *work,
     const char *shared = options->memory ? shared_memory_dir() : NULL;
 
     work->root = geteuid() == 0;
+    /* mmdebstrap's unshare mode needs what our own namespaces need; their message has the cure */
+    if (!work->root && ib_sandbox_probe(IB_SANDBOX_NAMESPACE, err) < 0)
+        return -1;
     work->own_tmpfs = work->root && options->memory;
     work->dir = ib_make_temp_dir(work->root ? options->scratch_dir
                                  : shared   ? shared

@@ -7,6 +7,8 @@ ib_unit_test(os selinux)
 ib_unit_test(os verify)
 ib_unit_test(os appliance)
 set_tests_properties(unit/appliance PROPERTIES LABELS vm TIMEOUT 600) # launches appliances
+ib_unit_test(os debian)
+set_tests_properties(unit/debian PROPERTIES LABELS vm TIMEOUT 1800) # builds real trees
 ib_unit_test(os kernel)
 ib_unit_test(os units)
 ib_unit_test(os cleanup)
