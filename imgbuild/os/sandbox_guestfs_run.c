@@ -37,7 +37,7 @@ static const char run_script[] =
     "umask 022; ulimit -c 0; ulimit -S -n 1024\n"
     "set +e\n"
     "exec 3>&2 2>/dev/null\n" /* this shell says itself which signal ended the program */
-    "env -i \"$@\" 2>&3 3>&-\n";
+    "(exec env -i \"$@\" 2>&3 3>&-)\n";
 
 static const char capabilities[] =
     "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+setfcap,"
