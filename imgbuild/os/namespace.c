@@ -223,9 +223,9 @@ int ib_ns_tree_fd(const struct ib_ns *ns)
     return ns->tree_fd;
 }
 
-bool ib_ns_has_user_namespace(const struct ib_ns *ns)
+bool ib_ns_has_high_ids(const struct ib_ns *ns)
 {
-    return ns->fds[IB_NS_USER] >= 0;
+    return ns->fds[IB_NS_USER] < 0 && ib_ns_has_all_ids();
 }
 
 bool ib_ns_made(const struct ib_ns *ns, const char *mount_point)

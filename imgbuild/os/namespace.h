@@ -37,7 +37,7 @@ void ib_ns_freep(struct ib_ns **ns);
 
 /* The tree's root without what is mounted over it (/proc, /tmp, …); empty at first. Borrowed. */
 int ib_ns_tree_fd(const struct ib_ns *ns);
-bool ib_ns_has_user_namespace(const struct ib_ns *ns);
+bool ib_ns_has_high_ids(const struct ib_ns *ns); /* can files belong to ids above 65535? */
 
 /* Makes the tree "/", with /proc, /sys, /dev, /run and /tmp mounted, for all that follows. */
 int ib_ns_enter(struct ib_ns *ns, struct ib_error **err) _must_check_;

@@ -29,13 +29,38 @@ static const int kept_capabilities[] = {
     CAP_SETFCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT, CAP_AUDIT_WRITE,
 };
 
+/* How many ids from 0 on a map of ours covers (user_namespaces(7): "inside outside count" lines).
+ */
+static uint64_t count_ids(const char *map)
+{
+    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
+    uint64_t next = 0;
+
+    if (ib_read_file(map, IB_MIB, &text, NULL) < 0 || !text.size)
+        return 0;
+    for (const char *line = (const char *)text.data; line; line = strchr(line + 1, '\n')) {
+        unsigned long long inside, outside, count;
+        if (sscanf(line, "%llu %llu %llu", &inside, &outside, &count) == 3 && inside == next)
+            next += count;
+    }
+    return next;
+}
+
+bool ib_ns_has_all_ids(void)
+{
+    return count_ids("/proc/self/uid_map") >= UINT32_MAX &&
+           count_ids("/proc/self/gid_map") >= UINT32_MAX;
+}
+
+/* Root of a container, or of `unshare -r`, may lack the capability or the ids. */
 bool ib_ns_is_privileged(void)
 {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
     return geteuid() == 0 && syscall(SYS_capget, &header, data) == 0 &&
-           (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
+           (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN)) &&
+           count_ids("/proc/self/uid_map") >= IDS && count_ids("/proc/self/gid_map") >= IDS;
 }
 
 /* ---- Mapping -------------------------------------------------------------------------------- */
@@ -50,7 +75,8 @@ static int write_map(int pid, const char *name, struct ib_error **err)
     if (fd < 0 || ib_write_full(fd, line, strlen(line)) < 0) {
         ib_failf(err, IB_E_UNSUPPORTED, "the ids of a user namespace cannot be mapped: %s",
                  strerror(errno));
-        return ib_hint(err, "give the container CAP_SETUID, CAP_SETGID and ids 0 to 65535");
+        return ib_hint(err, "give the container CAP_SETUID, CAP_SETGID and ids 0 to 65535, or "
+                            "--sandbox=guestfs");
     }
     return 0;
 }
@@ -89,8 +115,8 @@ static int map_with_helper(int pid, const char *helper, const char *file, unsign
     if (next < IDS)
         return no_ranges(file, err);
     if (ib_run(&(struct ib_run){.argv = (const char *const *)argv.items}, err) < 0) {
-        const char *package = ib_host_package_of(helper);
-        ib_hint(err, "install the package %s, or --sandbox=guestfs", package ? package : "uidmap");
+        ib_hint(err, "install the package %s again (%s must be setuid root), or --sandbox=guestfs",
+                ib_host_package_of(helper), helper);
         return ib_wrap(err, NULL, "map the ids of a user namespace");
     }
     return 0;

@@ -61,4 +61,5 @@ int ib_ns_map_ids(int pid, struct ib_error **err) _must_check_;
 
 /* In a child of ours: what a program gets before exec. -1 with errno. */
 int ib_ns_drop_privileges(void);
-bool ib_ns_is_privileged(void); /* root with CAP_SYS_ADMIN: needs no user namespace */
+bool ib_ns_is_privileged(void); /* root with CAP_SYS_ADMIN and ids 0 to 65535: no user namespace */
+bool ib_ns_has_all_ids(void);   /* we are in the first user namespace, or in one like it */

@@ -123,7 +123,7 @@ static int namespace_open(struct ib_sandbox *sandbox, struct ib_error **err)
         return -1;
     state->held = (struct ib_held){
         .user_xattrs = !ib_disk_has_user_xattrs(ib_ns_tree_fd(state->ns)),
-        .high_ids = ib_ns_has_user_namespace(state->ns),
+        .high_ids = !ib_ns_has_high_ids(state->ns),
     };
     if (call(sandbox, "unpack", write_tree, &(struct work){0}, err) < 0)
         return -1;

@@ -554,3 +554,42 @@ Test(sandbox, several_at_once_from_several_threads)
     assert_says(&f, "echo I am still here", "I am still here\n");
     tear_down(&f);
 }
+
+/* ---- For tests/vm/sandbox-users.sh ---------------------------------------------------------- */
+
+/* Without what it needs, the engine says so and names the cure. */
+Test(sandbox, what_is_missing_is_told)
+{
+    const char *cure = getenv("IB_TEST_EXPECT_CURE");
+    _cleanup_(ib_error_freep) struct ib_error *err = NULL;
+
+    if (!cure)
+        cr_skip_test("only where namespaces are known to fail (IB_TEST_EXPECT_CURE)");
+    cr_assert_eq(ib_sandbox_probe(IB_SANDBOX_NAMESPACE, &err), -1);
+    cr_assert_not_null(ib_error_hint(err), "%s", text_of(err));
+    cr_assert(strstr(ib_error_hint(err), cure), "%s: %s", text_of(err), ib_error_hint(err));
+}
+
+/* The same work by whomever: its result, for comparison. */
+Test(sandbox, result_is_the_same_for_every_user)
+{
+    const char *path = getenv("IB_TEST_RESULT");
+    struct fixture f;
+    struct ib_error *err = NULL;
+
+    if (!path)
+        cr_skip_test("only where the results of several users are compared (IB_TEST_RESULT)");
+    set_up_with(&f, (struct ib_sandbox_options){.memory = false});
+    assert_says(&f,
+                "set -e; cd /odd; echo new > capable; rm -r doomed; chown 12:34 acl; touch n;"
+                "mkdir /etc/new; chmod 4711 /etc/new; chown 65534:65535 /etc/new;"
+                "mknod /odd/n2 c 1 3 2>/dev/null || echo refused",
+                "refused\n");
+    _cleanup_(ib_tree_freep) struct ib_tree *t = export(&f);
+    static const char *const touched[] = {"odd", "odd/capable", "odd/n", "etc", "etc/new"};
+    for (size_t i = 0; i < IB_ARRAY_SIZE(touched); i++)
+        ib_tree_find(t, touched[i])->inode->mtime_s = 0;
+    _cleanup_(ib_closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    cr_assert_eq(ib_tree_save(t, fd, NULL, NULL, &err), 0, "%s", text_of(err));
+    tear_down(&f);
+}
