@@ -23,7 +23,7 @@ enum {
     GUEST_LOOPS = 100000,
     /* A processor runs the loops in some 0.05 ms and emulation in 0.5 ms; interpreting took 90 ms
      */
-    GUEST_LIMIT_MS = 15,
+    GUEST_LIMIT_US = 15000,
 };
 
 /* Everything that goes when the trial is over. */
@@ -139,9 +139,9 @@ static int try_guest(int kvm, int vm, struct ib_error **err)
     int r;
     do
         r = ioctl(t.vcpu, KVM_RUN, 0);
-    while (r < 0 && errno == EINTR && thread_time_us() - start < GUEST_LIMIT_MS * 1000);
+    while (r < 0 && errno == EINTR && thread_time_us() - start < GUEST_LIMIT_US);
     int64_t elapsed_us = thread_time_us() - start;
-    if (elapsed_us >= GUEST_LIMIT_MS * 1000)
+    if (elapsed_us >= GUEST_LIMIT_US)
         return ib_failf(err, IB_E_UNSUPPORTED,
                         "/dev/kvm is there, but its machines are slower than emulated ones "
                         "(%d loops took %lld ms)",

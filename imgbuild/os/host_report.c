@@ -23,7 +23,10 @@ static void add(struct ib_host_report *report, const char *name, const char *use
                 enum ib_host_state state, char *detail, char *cure)
 {
     report->checks = ib_reallocarray(report->checks, report->count + 1, sizeof(*report->checks));
-    report->checks[report->count++] = (struct ib_host_check){name, used_for, state, detail, cure};
+    struct ib_host_check *check = &report->checks[report->count++];
+    *check = (struct ib_host_check){.name = name, .used_for = used_for, .state = state};
+    check->detail = detail;
+    check->cure = cure;
 }
 
 /* Appends the outcome of a probe; on_failure is what its failure amounts to. Frees the error. */

@@ -80,7 +80,7 @@ static int receive(const struct ib_ns *ns, struct ib_ns_reply *ret, int *fds, si
     if (n != (ssize_t)sizeof(*ret))
         return ib_failf(err, IB_E_UNSUPPORTED, "the process that holds the namespaces was killed");
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_type == SCM_RIGHTS) {
+    if (fds && header && header->cmsg_type == SCM_RIGHTS) {
         got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         memcpy(fds, CMSG_DATA(header), sizeof(int) * IB_MIN(got, count));
     }
@@ -113,7 +113,7 @@ static int make_scratch(struct ib_ns *ns, const char *dir, char **ret_place, str
 static int take_descriptors(struct ib_ns *ns, bool user_namespace, struct ib_error **err)
 {
     struct ib_ns_reply reply;
-    int fds[1 + IB_NS_KINDS], first = user_namespace ? IB_NS_USER : IB_NS_MOUNT;
+    int fds[1 + IB_NS_KINDS] = {0}, first = user_namespace ? IB_NS_USER : IB_NS_MOUNT;
     int n = receive(ns, &reply, fds, IB_ARRAY_SIZE(fds), err);
 
     if (n < 0)

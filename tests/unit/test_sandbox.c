@@ -22,9 +22,14 @@ struct fixture {
     struct ib_error *err;
 };
 
+/* Good until the next call. */
 static const char *text_of(const struct ib_error *err)
 {
-    return err ? ib_error_text(err) : "";
+    static char text[4096];
+    _cleanup_(ib_freep) char *all = err ? ib_error_text(err) : ib_strdup("");
+
+    snprintf(text, sizeof(text), "%s", all);
+    return text;
 }
 
 static void set_up_with(struct fixture *f, struct ib_sandbox_options options)
@@ -135,7 +140,8 @@ static void check_round_trip(bool memory)
     cr_assert_eq(ib_tree_entry_count(back), ib_tree_entry_count(f.tree));
     cr_assert_eq(ib_tree_find(back, "odd/a")->inode, ib_tree_find(back, "odd/z/b")->inode);
     f.sandbox = ib_sandbox_free(f.sandbox);
-    cr_assert_eq(unlink(ib_path_join(f.dir, "export.tar")), 0);
+    _cleanup_(ib_freep) char *saved = ib_path_join(f.dir, "export.tar");
+    cr_assert_eq(unlink(saved), 0);
     cr_assert(is_empty(f.dir), "the scratch is left behind");
     tear_down(&f);
 }
