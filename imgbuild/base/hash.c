@@ -183,7 +183,7 @@ char *ib_uuid_format(const struct ib_uuid *uuid, char buf[static IB_UUID_TEXT_SI
             *out++ = '-';
         ib_hex(p, groups[g], out);
         p += groups[g];
-        out += 2 * groups[g];
+        out += (size_t)2 * groups[g];
     }
     return buf;
 }
