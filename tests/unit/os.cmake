@@ -28,3 +28,10 @@ ib_unit_test(os rpm)
 target_compile_definitions(test_rpm PRIVATE IB_RPM_DIR="${CMAKE_BINARY_DIR}/fixtures/rpm-tree")
 set_tests_properties(unit/rpm PROPERTIES FIXTURES_REQUIRED rpm-tree)
 ib_unit_test(os host)
+# Appliances without KVM: some 15 s each on an idle machine.
+ib_fixture(fedora-images vm 900)
+ib_unit_test(os diskimage)
+target_compile_definitions(test_diskimage PRIVATE
+    IB_IMAGES_DIR="${CMAKE_BINARY_DIR}/fixtures/fedora-images")
+set_tests_properties(unit/diskimage PROPERTIES
+    LABELS vm TIMEOUT 1800 FIXTURES_REQUIRED fedora-images RUN_SERIAL ON)
