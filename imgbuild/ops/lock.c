@@ -174,7 +174,7 @@ static int resolve_all(struct ib_locker *l, struct ib_error **err)
             continue;
         int r = base->kind == IB_BASE_DEBIAN_SUITE ? ib_lock_debian_base(l, base, err)
                                                    : ib_lock_file_base(l, base, err);
-        if (r < 0)
+        if (r < 0 || ib_lock_fedora_packages(l, base, err) < 0)
             return -1;
     }
     return 0;

@@ -34,9 +34,8 @@ static int compare_packages(const struct ib_lock_package *a, const struct ib_loc
     return r ? r : strcmp(a->architecture, b->architecture);
 }
 
-/* Both sets are sorted. */
-static void note_set(struct ib_lock_result *result, const char *name,
-                     const struct ib_lock_package_set *old, const struct ib_lock_package_set *set)
+void ib_lock_note_set(struct ib_lock_result *result, const char *name,
+                      const struct ib_lock_package_set *old, const struct ib_lock_package_set *set)
 {
     size_t i = 0, j = 0;
 
@@ -83,7 +82,7 @@ static int lock_set(struct ib_locker *l, struct ib_debresolve *resolve,
         return ib_wrap(err, name, "lock");
     }
     ib_package_set_input(root, &set.input);
-    note_set(l->result, name, ib_lock_package_set(l->lock, set.base, set.role), &set);
+    ib_lock_note_set(l->result, name, ib_lock_package_set(l->lock, set.base, set.role), &set);
     ib_lock_put_package_set(l->lock, &set);
     set = (struct ib_lock_package_set){0};
     return 0;
@@ -117,9 +116,8 @@ static struct ib_debresolve *open_suite(struct ib_locker *l, const struct ib_bas
         err);
 }
 
-/* All roles, as if every node stood on this base: that is what `node --base` builds. */
-static struct ib_recipe *load_on_base(struct ib_locker *l, const struct ib_base *base,
-                                      struct ib_error **err)
+struct ib_recipe *ib_lock_load_on_base(struct ib_locker *l, const struct ib_base *base,
+                                       struct ib_error **err)
 {
     _cleanup_(ib_diags_freep) struct ib_diags *diags = ib_diags_new();
 
@@ -132,7 +130,7 @@ int ib_lock_debian_base(struct ib_locker *locker, const struct ib_base *base, st
     _cleanup_(ib_step_failp) struct ib_step *step =
         ib_step_begin(locker->fetch.progress, NULL, "lock", base->name, 0, IB_UNIT_NONE);
     _cleanup_(ib_recipe_freep) struct ib_recipe *recipe =
-        scratch ? load_on_base(locker, base, err) : NULL;
+        scratch ? ib_lock_load_on_base(locker, base, err) : NULL;
 
     if (!recipe)
         return ib_wrap(err, base->name, "lock");

@@ -32,5 +32,17 @@ int ib_lock_file_base(struct ib_locker *locker, const struct ib_base *base,
                       struct ib_error **err) _must_check_;
 int ib_lock_payload(struct ib_locker *locker, const struct ib_payload *payload,
                     struct ib_error **err) _must_check_;
+/* What a set's change means for the user; both are sorted, `old` may be NULL. */
+void ib_lock_note_set(struct ib_lock_result *result, const char *name,
+                      const struct ib_lock_package_set *old, const struct ib_lock_package_set *set);
+/* All roles, as if every node stood on this base: that is what `node --base` builds. */
+struct ib_recipe *ib_lock_load_on_base(struct ib_locker *locker, const struct ib_base *base,
+                                       struct ib_error **err) _must_check_;
+/*
+ * The packages of every role on a base of the family fedora whose file is locked already; nothing
+ * where the base names no repositories to take them from.
+ */
+int ib_lock_fedora_packages(struct ib_locker *locker, const struct ib_base *base,
+                            struct ib_error **err) _must_check_;
 int ib_lock_debian_base(struct ib_locker *locker, const struct ib_base *base,
                         struct ib_error **err) _must_check_;

@@ -168,7 +168,7 @@ struct ib_cluster {
     struct ib_storage storage;
 };
 
-/* A dnf repository for the packages of a fedora base, beside those that the image itself has. */
+/* A dnf repository for the packages of a fedora base, in place of those that the image itself has. */
 struct ib_repository {
     char *name;
     char *url;      /* baseurl … */
