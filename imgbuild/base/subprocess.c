@@ -173,7 +173,7 @@ struct ib_child *ib_spawn(const struct ib_run *run, struct ib_error **err)
 /* Keeps the last LOG_KEEP bytes. */
 static void trim_log(struct ib_buf *log)
 {
-    if (log->size <= 2 * LOG_KEEP)
+    if (log->size <= (size_t)2 * LOG_KEEP)
         return;
     memmove(log->data, log->data + log->size - LOG_KEEP, LOG_KEEP);
     log->size = LOG_KEEP;

@@ -72,7 +72,7 @@ void ib_freep(void *pointer_to_pointer)
     free(*(void **)pointer_to_pointer);
 }
 
-void ib_closep(int *fd)
+void ib_closep(const int *fd)
 {
     int saved = errno;
 

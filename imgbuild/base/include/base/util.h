@@ -57,7 +57,7 @@ char *ib_asprintf(const char *fmt, ...) _printf_(1, 2);
 
 /* Clean-up handlers for _cleanup_(). */
 void ib_freep(void *pointer_to_pointer);
-void ib_closep(int *fd); /* closes fd >= 0, keeps errno */
+void ib_closep(const int *fd); /* closes fd >= 0, keeps errno */
 
 /* Checked arithmetic: true when the sum, product or rounding fits, and only then *ret is written.
  */
