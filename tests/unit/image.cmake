@@ -7,6 +7,7 @@ ib_unit_test(image
     gpt
     rootfs
     rootfs_limits
+    selinux_root
     squashfs
     uki
     verity)
