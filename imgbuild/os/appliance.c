@@ -147,6 +147,22 @@ int ib_appliance_fail(struct ib_appliance *appliance, const char *subject, const
     return ib_wrap(err, subject, what);
 }
 
+static int add_drive(guestfs_h *g, const struct ib_appliance_drive *drive)
+{
+    struct guestfs_add_drive_opts_argv options = {
+        .bitmask = GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK | GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK |
+                   GUESTFS_ADD_DRIVE_OPTS_CACHEMODE_BITMASK,
+        .format = drive->format,
+        .readonly = !drive->writable,
+        .cachemode = drive->scratch ? "unsafe" : "writeback",
+        .label = drive->label,
+    };
+
+    if (drive->label)
+        options.bitmask |= GUESTFS_ADD_DRIVE_OPTS_LABEL_BITMASK;
+    return guestfs_add_drive_opts_argv(g, drive->path, &options);
+}
+
 static int configure(guestfs_h *g, const struct ib_appliance_options *options, bool kvm)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -161,16 +177,13 @@ static int configure(guestfs_h *g, const struct ib_appliance_options *options, b
     if (guestfs_set_pgroup(g, 1) < 0 ||
         guestfs_set_smp(g, cpus > 1 ? (int)IB_MIN(cpus, MAX_CPUS) : 1) < 0)
         return -1;
+    if (options->space_dir && guestfs_set_tmpdir(g, options->space_dir) < 0)
+        return -1;
     if (options->memory_mib && guestfs_set_memsize(g, (int)options->memory_mib) < 0)
         return -1;
-    for (size_t i = 0; i < options->drive_count; i++) {
-        const struct ib_appliance_drive *drive = &options->drives[i];
-        if (guestfs_add_drive_opts(g, drive->path, GUESTFS_ADD_DRIVE_OPTS_FORMAT, drive->format,
-                                   GUESTFS_ADD_DRIVE_OPTS_READONLY, !drive->writable,
-                                   GUESTFS_ADD_DRIVE_OPTS_CACHEMODE,
-                                   drive->scratch ? "unsafe" : "writeback", -1) < 0)
+    for (size_t i = 0; i < options->drive_count; i++)
+        if (add_drive(g, &options->drives[i]) < 0)
             return -1;
-    }
     return 0;
 }
 

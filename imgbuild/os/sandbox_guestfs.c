@@ -14,9 +14,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/subprocess.h"
-#include "held.h"
-#include "io/archive.h"
 #include "os/host.h"
 #include "sandbox_guestfs.h"
 
@@ -27,9 +24,7 @@
 
 enum { INODE_RATIO = 8192, COMMAND_SIZE = 64 * 1024 };
 
-static const char *const mount_points[IB_GUESTFS_MOUNTS] = {"proc", "sys", "dev", "run", "tmp"};
-
-static const struct ib_held held = {0};
+const char *const ib_guestfs_mount_points[IB_GUESTFS_MOUNTS] = {"proc", "sys", "dev", "run", "tmp"};
 
 int ib_guestfs_fail(const struct ib_sandbox *sandbox, const char *subject, const char *what,
                     struct ib_error **err)
@@ -69,99 +64,61 @@ int ib_guestfs_shell_or_fail(const struct ib_sandbox *sandbox, const char *comma
     return output ? 0 : ib_guestfs_fail(sandbox, NULL, what, err);
 }
 
-/* ---- Trees into the appliance --------------------------------------------------------------- */
-
-struct feed {
-    const struct ib_tree *tree;
-    int fd;
-};
-
-/* In a child of ours: what a sandbox does not hold is taken out of this process' copy. */
-static int feed_main(void *userdata)
-{
-    const struct feed *feed = userdata;
-    struct ib_tree *copy = (struct ib_tree *)(uintptr_t)feed->tree;
-    _cleanup_(ib_error_freep) struct ib_error *err = NULL;
-
-    ib_held_strip(copy, &held);
-    if (ib_tree_save(copy, feed->fd, NULL, NULL, &err) == 0)
-        return 0;
-    _cleanup_(ib_freep) char *text = ib_error_text(err);
-    dprintf(2, "%s", text);
-    return 1;
-}
-
-/* Unpacks the tree in a directory of the sandbox, streamed from a child of ours. */
-static int tar_in(const struct ib_sandbox *sandbox, const struct ib_tree *tree,
-                  const char *directory, struct ib_error **err)
-{
-    const struct ib_guestfs *state = sandbox->state;
-    const char *const argv[] = {"archive", NULL};
-    struct ib_error *feed_err = NULL;
-    int ends[2];
-
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return ib_fail(err, IB_E_IO, errno, NULL, "make a pipe");
-    struct feed feed = {tree, ends[1]};
-    struct ib_child *child =
-        ib_spawn(&(struct ib_run){.argv = argv, .child_main = feed_main, .userdata = &feed}, err);
-    close(ends[1]);
-    _cleanup_(ib_closep) int in = ends[0];
-    if (!child)
-        return -1;
-    _cleanup_(ib_freep) char *path = ib_asprintf("/dev/fd/%d", in);
-    /* ACLs are among the xattrs; with tar's --acls they would be cleared after that */
-    int r = guestfs_tar_in_opts(state->g, path, directory, GUESTFS_TAR_IN_OPTS_XATTRS, 1, -1);
-    close(ib_steal_fd(&in)); /* else a child that is not read to its end waits for ever */
-    if (ib_child_wait(child, &feed_err) < 0 && r == 0) {
-        if (err)
-            *err = ib_steal(&feed_err);
-        r = -1;
-    } else if (r < 0)
-        ib_guestfs_fail(sandbox, directory, "unpack in", err);
-    ib_error_free(feed_err);
-    return r;
-}
-
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
-static int make_disk(const struct ib_sandbox *sandbox, const char *path, struct ib_error **err)
+/* A sparse file of this size. */
+static int make_disk(const char *path, uint64_t size, struct ib_error **err)
+{
+    _cleanup_(ib_closep) int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        return ib_fail(err, IB_E_IO, errno, path, "make");
+    return 0;
+}
+
+/* How large the disk has to be; the room for what surely fills it is there. */
+static int measure(const struct ib_sandbox *sandbox, uint64_t *ret_size, struct ib_error **err)
 {
     uint64_t content = ib_tree_content_size(sandbox->tree), size, available;
 
     if (!ib_mul_u64(content, 2, &size) || !ib_add_u64(size, SPARE_SIZE, &size))
         return ib_failf(err, IB_E_INVALID, "the tree is too large for a disk");
-    size = ib_round_up(size, IB_MIB);
     if (ib_host_disk_free(sandbox->scratch_dir, &available, err) < 0)
         return -1;
-    if (available < content + content / 4 + 512 * IB_MIB)
-        return ib_fail(err, IB_E_IO, ENOSPC, sandbox->scratch_dir, "make a disk in");
-    _cleanup_(ib_closep) int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-        return ib_fail(err, IB_E_IO, errno, path, "make");
+    /* as an archive that goes in, as files, as an archive that comes out */
+    if (available / 3 < content || available - 3 * content < 512 * IB_MIB)
+        return ib_fail(err, IB_E_IO, ENOSPC, sandbox->scratch_dir, "make disks in");
+    *ret_size = ib_round_up(size, IB_MIB);
     return 0;
 }
 
 static int launch(struct ib_sandbox *sandbox, struct ib_error **err)
 {
     struct ib_guestfs *state = sandbox->state;
+    uint64_t size = 0;
 
     state->scratch = ib_make_temp_dir(sandbox->scratch_dir, "sandbox", err);
-    if (!state->scratch)
+    if (!state->scratch || measure(sandbox, &size, err) < 0)
         return -1;
     _cleanup_(ib_freep) char *disk = ib_path_join(state->scratch, "disk.raw");
-    const struct ib_appliance_drive drive = {
-        .path = disk, .format = "raw", .writable = true, .scratch = true};
+    _cleanup_(ib_freep) char *in = ib_path_join(state->scratch, IB_GUESTFS_IN);
+    _cleanup_(ib_freep) char *out = ib_path_join(state->scratch, IB_GUESTFS_OUT);
+    if (make_disk(disk, size, err) < 0 || make_disk(out, size, err) < 0 ||
+        ib_guestfs_write_archive(sandbox, in, err) < 0)
+        return -1;
+    const struct ib_appliance_drive drives[] = {
+        {.path = disk, .format = "raw", .writable = true, .scratch = true},
+        {.path = in, .format = "raw", .label = IB_GUESTFS_IN},
+        {.path = out, .format = "raw", .writable = true, .scratch = true, .label = IB_GUESTFS_OUT},
+    };
     const struct ib_appliance_options options = {
-        .drives = &drive,
-        .drive_count = 1,
+        .drives = drives,
+        .drive_count = IB_ARRAY_SIZE(drives),
         .memory_mib = ib_host_memory_available() > 4 * IB_GIB ? BIG_MEMORY_MIB : 0,
         .space_dir = sandbox->scratch_dir,
         .progress = sandbox->options.progress,
         .step = sandbox->options.step,
     };
-    if (make_disk(sandbox, disk, err) < 0)
-        return -1;
     state->appliance = ib_appliance_launch(&options, err);
     if (!state->appliance)
         return -1;
@@ -190,8 +147,8 @@ static int find_places(const struct ib_sandbox *sandbox, struct ib_error **err)
     struct ib_guestfs *state = sandbox->state;
 
     for (size_t i = 0; i < IB_GUESTFS_MOUNTS; i++) {
-        _cleanup_(ib_freep) char *path = ib_asprintf("/%s", mount_points[i]);
-        _cleanup_(ib_freep) char *in_tree = ib_strdup(mount_points[i]);
+        _cleanup_(ib_freep) char *path = ib_asprintf("/%s", ib_guestfs_mount_points[i]);
+        _cleanup_(ib_freep) char *in_tree = ib_strdup(ib_guestfs_mount_points[i]);
         state->made[i] = !ib_tree_find(sandbox->tree, in_tree);
         if (state->made[i] && guestfs_mkdir_mode(state->g, path, 0755) < 0)
             return ib_guestfs_fail(sandbox, path, "make the mount point", err);
@@ -221,7 +178,7 @@ static int engine_open(struct ib_sandbox *sandbox, struct ib_error **err)
 {
     sandbox->state = ib_calloc(1, sizeof(struct ib_guestfs));
     if (launch(sandbox, err) < 0 || make_file_system(sandbox, err) < 0 ||
-        tar_in(sandbox, sandbox->tree, "/", err) < 0 || find_places(sandbox, err) < 0)
+        ib_guestfs_unpack(sandbox, err) < 0 || find_places(sandbox, err) < 0)
         return -1;
     return mount_common(sandbox, err);
 }
@@ -321,7 +278,7 @@ static int engine_merge(struct ib_sandbox *sandbox, const struct ib_tree *files,
         return -1;
     if (guestfs_mkdir(state->g, COPY_DIR) < 0)
         return ib_guestfs_fail(sandbox, COPY_DIR, "make the directory", err);
-    int r = tar_in(sandbox, files, COPY_DIR, err);
+    int r = ib_guestfs_tar_in(sandbox, files, COPY_DIR, err);
     if (r == 0)
         r = move_children(&m, ib_tree_root(files), COPY_DIR, real);
     if (r == 0)
@@ -368,77 +325,6 @@ static int engine_remove(struct ib_sandbox *sandbox, const char *path, struct ib
     return 0;
 }
 
-/* ---- Saving --------------------------------------------------------------------------------- */
-
-/* Mounts the tree once more, without what is mounted over it, and has it packed into the file. */
-static int tar_out(const struct ib_sandbox *sandbox, const char *file, struct ib_error **err)
-{
-    const struct ib_guestfs *state = sandbox->state;
-    _cleanup_(ib_freep) char *bare = ib_path_join(state->places[IB_GUESTFS_RUN], ".imgbuild-bare");
-    _cleanup_(ib_freep) char *bare_path = ib_asprintf("/sysroot%s", bare);
-    _cleanup_(ib_buf_clear) struct ib_buf mount = {0}, umount = {0};
-
-    ib_buf_append_str(&mount, "set -e; mkdir --");
-    ib_guestfs_quote(&mount, bare_path);
-    ib_buf_append_str(&mount, "; mount --bind /sysroot");
-    ib_guestfs_quote(&mount, bare_path);
-    if (ib_guestfs_shell_or_fail(sandbox, (const char *)mount.data, "mount the tree", err) < 0)
-        return -1;
-    int r = guestfs_tar_out_opts(state->g, bare, file, GUESTFS_TAR_OUT_OPTS_NUMERICOWNER, 1,
-                                 GUESTFS_TAR_OUT_OPTS_XATTRS, 1, -1);
-    if (r < 0)
-        return ib_guestfs_fail(sandbox, NULL, "pack the tree", err);
-    ib_buf_append_str(&umount, "set -e; umount");
-    ib_guestfs_quote(&umount, bare_path);
-    ib_buf_append_str(&umount, "; rmdir");
-    ib_guestfs_quote(&umount, bare_path);
-    return ib_guestfs_shell_or_fail(sandbox, (const char *)umount.data, "unmount the tree", err);
-}
-
-static int drop_unfit(struct ib_node *node, const char *path, void *userdata)
-{
-    struct ib_inode *inode = node->inode;
-
-    (void)path, (void)userdata;
-    for (size_t i = inode->xattr_count; i > 0; i--)
-        if (!ib_held_fits(&held, inode->mode, inode->xattrs[i - 1].name, inode->xattrs[i - 1].size))
-            ib_inode_remove_xattr(inode, inode->xattrs[i - 1].name);
-    return 0;
-}
-
-static void drop_mount_points(const struct ib_guestfs *state, struct ib_tree *tree)
-{
-    for (size_t i = 0; i < IB_GUESTFS_MOUNTS; i++) {
-        const struct ib_node *node = ib_tree_find(tree, mount_points[i]);
-        if (node && node->child_count == 0 && state->made[i])
-            ib_tree_remove(tree, mount_points[i]);
-    }
-}
-
-static int engine_save(struct ib_sandbox *sandbox, int fd, struct ib_error **err)
-{
-    const struct ib_guestfs *state = sandbox->state;
-    struct ib_progress *progress = sandbox->options.progress;
-    _cleanup_(ib_freep) char *file = ib_path_join(state->scratch, "tree.tar");
-    _cleanup_(ib_tree_freep) struct ib_tree *tree = ib_tree_new();
-
-    if (tar_out(sandbox, file, err) < 0)
-        return -1;
-    _cleanup_(ib_closep) int in = ib_open_read(file, err);
-    if (in < 0)
-        return -1;
-    unlink(file); /* it goes when it is closed */
-    _cleanup_(ib_closep) int spool = ib_temp_file(state->scratch, err);
-    if (spool < 0 || ib_archive_read(tree, in, "the sandbox's tree", spool, IB_LAYER_BASE, 0, NULL,
-                                     progress, NULL, err) < 0)
-        return -1;
-    (void)ib_tree_walk(tree, drop_unfit, NULL);
-    drop_mount_points(state, tree);
-    if (ib_held_restore(tree, sandbox->tree, &held, err) < 0)
-        return -1;
-    return ib_tree_save(tree, fd, progress, NULL, err);
-}
-
 const struct ib_sandbox_ops ib_sandbox_guestfs_ops = {
     .engine = IB_SANDBOX_GUESTFS,
     .name = "guestfs",
@@ -449,5 +335,5 @@ const struct ib_sandbox_ops ib_sandbox_guestfs_ops = {
     .read_file = engine_read_file,
     .run = ib_guestfs_run,
     .remove = engine_remove,
-    .save = engine_save,
+    .save = ib_guestfs_save,
 };

@@ -16,6 +16,8 @@ enum {
     IB_GUESTFS_MOUNTS
 };
 
+extern const char *const ib_guestfs_mount_points[IB_GUESTFS_MOUNTS]; /* "proc", … */
+
 struct ib_guestfs {
     struct ib_appliance *appliance;
     guestfs_h *g; /* its handle */
@@ -37,6 +39,20 @@ char *ib_guestfs_shell(const struct ib_sandbox *sandbox, const char *command);
 int ib_guestfs_shell_or_fail(const struct ib_sandbox *sandbox, const char *command,
                              const char *what, struct ib_error **err) _must_check_;
 
-/* struct ib_sandbox_ops' run. */
+/* Names of files and of drives: the archive of the tree that goes in, and of the one that comes
+ * out. Through guestfs' own channel, in pieces of 8 KiB, a tree takes five times as long. */
+#define IB_GUESTFS_IN "in"
+#define IB_GUESTFS_OUT "out"
+
+/* Before the launch: writes what the sandbox holds of its tree to the file. */
+int ib_guestfs_write_archive(const struct ib_sandbox *sandbox, const char *path,
+                             struct ib_error **err) _must_check_;
+/* Unpacks that, as the first thing on the mounted disk. */
+int ib_guestfs_unpack(const struct ib_sandbox *sandbox, struct ib_error **err) _must_check_;
+/* Unpacks another tree in a directory of the sandbox. */
+int ib_guestfs_tar_in(const struct ib_sandbox *sandbox, const struct ib_tree *tree,
+                      const char *directory, struct ib_error **err) _must_check_;
+/* struct ib_sandbox_ops' save and run. */
+int ib_guestfs_save(struct ib_sandbox *sandbox, int fd, struct ib_error **err) _must_check_;
 int ib_guestfs_run(struct ib_sandbox *sandbox, const char *const *argv, const char *const *env,
                    struct ib_buf *out, struct ib_error **err) _must_check_;

@@ -56,7 +56,8 @@ Test(appliance, launches_and_says_when_kvm_does_not_work)
     _cleanup_(ib_temp_dirp) char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);
     _cleanup_(ib_freep) char *disk = make_disk(dir, 8 << 20);
     struct ib_progress *progress = ib_progress_new(count_notes, &seen, NULL);
-    const struct ib_appliance_drive drive = {disk, "raw", true, true};
+    const struct ib_appliance_drive drive = {
+        .path = disk, .format = "raw", .writable = true, .scratch = true};
 
     struct ib_appliance *a = ib_appliance_launch(
         &(struct ib_appliance_options){.drives = &drive, .drive_count = 1, .progress = progress},
@@ -93,7 +94,7 @@ Test(appliance, cancel_ends_a_call_that_waits_for_the_guest)
     struct ib_progress *progress = ib_progress_new(NULL, NULL, &cancel);
     _cleanup_(ib_temp_dirp) char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);
     _cleanup_(ib_freep) char *disk = make_disk(dir, 8 << 20);
-    const struct ib_appliance_drive drive = {disk, "raw", false, false};
+    const struct ib_appliance_drive drive = {.path = disk, .format = "raw"};
 
     struct ib_appliance *a = ib_appliance_launch(
         &(struct ib_appliance_options){.drives = &drive, .drive_count = 1, .progress = progress},
@@ -117,13 +118,12 @@ Test(appliance, cancel_ends_a_launch)
     struct ib_progress *progress = ib_progress_new(NULL, NULL, &cancel);
     _cleanup_(ib_temp_dirp) char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);
     _cleanup_(ib_freep) char *disk = make_disk(dir, 8 << 20);
-    const struct ib_appliance_drive drive = {disk, "raw", false, false};
+    const struct ib_appliance_drive drive = {.path = disk, .format = "raw"};
 
     cr_assert_eq(pthread_create(&thread, NULL, cancel_soon, NULL), 0);
-    cr_assert_null(ib_appliance_launch(&(struct ib_appliance_options){.drives = &drive,
-                                                                      .drive_count = 1,
-                                                                      .progress = progress},
-                                       &err));
+    cr_assert_null(ib_appliance_launch(
+        &(struct ib_appliance_options){.drives = &drive, .drive_count = 1, .progress = progress},
+        &err));
     cr_assert_eq(ib_error_code(err), IB_E_INTERRUPTED);
     ib_error_clear(&err);
     pthread_join(thread, NULL);

@@ -23,14 +23,16 @@ struct ib_appliance_drive {
     const char *format; /* "raw", "qcow2"; never probed: a raw image could claim to be a qcow2 */
     bool writable;      /* else opened read-only, below a throw-away overlay */
     bool scratch;       /* its content need not survive a crash: no syncs */
+    const char *label;  /* letters: /dev/disk/guestfs/LABEL in the appliance; or NULL */
 };
 
 struct ib_appliance_options {
     const struct ib_appliance_drive *drives; /* in order: /dev/sda, /dev/sdb, … */
     size_t drive_count;
     unsigned memory_mib;   /* 0: libguestfs' default (1280) */
-    const char *space_dir; /* where scratch drives grow: when it is nearly full the machine is
-                              stopped, for qemu would wait for space without end. May be NULL */
+    const char *space_dir; /* where scratch drives grow, and libguestfs' own files: when it is
+                              nearly full the machine is stopped, for qemu would wait for space
+                              without end. May be NULL */
     struct ib_progress *progress; /* for cancellation; may be NULL */
     struct ib_step *step;         /* parent of the launch step; may be NULL */
 };
