@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <guestfs.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "os/host.h"
 
@@ -31,24 +33,21 @@ struct ib_appliance {
      */
     pthread_t watcher;
     int stop_fd;            /* < 0: no watcher runs */
-    atomic_int qemu_pid;    /* 0 while there is none */
+    int launch_tid;         /* the thread that launches: qemu is its child */
+    int older_child;        /* of that thread, from another appliance; 0: none */
+    atomic_int qemu_pid;    /* 0 while it is not known */
     atomic_int patience_ms; /* of a launch with KVM; below 0: without end */
     char *space_dir;        /* or NULL */
     atomic_bool no_space;
 };
 
-/*
- * libguestfs tells how the launch goes, and passes the guest's console on. The process id can be
- * asked for here only: from another thread the question would wait for the end of the launch.
- */
+/* libguestfs tells how the launch goes, and passes the guest's console on. */
 static void on_event(guestfs_h *g, void *opaque, uint64_t event, int handle, int flags,
                      const char *text, size_t text_size, const uint64_t *array, size_t array_size)
 {
     struct ib_appliance *a = opaque;
-    int pid = guestfs_get_pid(g);
 
-    (void)handle, (void)flags;
-    atomic_store(&a->qemu_pid, IB_MAX(pid, 0));
+    (void)g, (void)handle, (void)flags;
     if (event == GUESTFS_EVENT_APPLIANCE)
         ib_debug("appliance: %.*s", (int)text_size, text);
     if (event == GUESTFS_EVENT_PROGRESS && a->step && array_size >= 4) {
@@ -57,6 +56,42 @@ static void on_event(guestfs_h *g, void *opaque, uint64_t event, int handle, int
             ib_step_advance(a->step, array[2] - a->launch_position);
         a->launch_position = array[2];
     }
+}
+
+/*
+ * The youngest qemu among the children of the launching thread (proc(5): task/TID/children), 0
+ * where there is none. libguestfs tells its process id only when the launch is over.
+ */
+static int find_qemu(int tid)
+{
+    _cleanup_(ib_freep) char *path = ib_asprintf("/proc/self/task/%d/children", tid);
+    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
+    _cleanup_(ib_strv_clear) struct ib_strv pids = {0};
+    int found = 0;
+
+    if (ib_read_file(path, IB_MIB, &text, NULL) < 0 || !text.size)
+        return 0;
+    ib_strv_split(&pids, (const char *)text.data, " ");
+    for (size_t i = 0; i < pids.count; i++) {
+        _cleanup_(ib_freep) char *comm = ib_asprintf("/proc/%s/comm", pids.items[i]);
+        _cleanup_(ib_buf_clear) struct ib_buf name = {0};
+        uint64_t pid;
+        if (ib_read_file(comm, 64, &name, NULL) == 0 && name.size &&
+            ib_startswith((const char *)name.data, "qemu") &&
+            ib_parse_u64(pids.items[i], INT_MAX, &pid))
+            found = (int)pid;
+    }
+    return found;
+}
+
+static int qemu_of(struct ib_appliance *a)
+{
+    int pid = atomic_load(&a->qemu_pid);
+
+    if (pid > 0)
+        return pid;
+    pid = find_qemu(a->launch_tid);
+    return pid == a->older_child ? 0 : pid;
 }
 
 static bool is_full(const char *dir)
@@ -80,14 +115,14 @@ static void *watch(void *opaque)
     struct pollfd stop = {a->stop_fd, POLLIN, 0};
 
     while (poll(&stop, 1, WATCH_INTERVAL_MS) == 0) {
-        int pid = atomic_load(&a->qemu_pid);
-        if (pid <= 0)
+        int pid = qemu_of(a);
+        if (pid <= 0) /* the appliance's files may be in the making: that takes its time */
             continue;
         if (atomic_load(&a->patience_ms) > 0)
             atomic_fetch_sub(&a->patience_ms, WATCH_INTERVAL_MS);
         if (must_stop(a)) {
             kill(pid, SIGKILL);
-            atomic_store(&a->qemu_pid, 0);
+            break;
         }
     }
     return NULL;
@@ -95,6 +130,8 @@ static void *watch(void *opaque)
 
 static int start_watching(struct ib_appliance *a, struct ib_error **err)
 {
+    a->launch_tid = gettid();
+    a->older_child = find_qemu(a->launch_tid);
     a->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (a->stop_fd < 0)
         return ib_fail(err, IB_E_IO, errno, NULL, "watch the appliance");

@@ -40,7 +40,7 @@ int ib_guestfs_shell_or_fail(const struct ib_sandbox *sandbox, const char *comma
                              const char *what, struct ib_error **err) _must_check_;
 
 /* Names of files and of drives: the archive of the tree that goes in, and of the one that comes
- * out. Through guestfs' own channel, in pieces of 8 KiB, a tree takes five times as long. */
+ * out. Through guestfs' own channel, in pieces of 8 KiB, a tree takes twice as long. */
 #define IB_GUESTFS_IN "in"
 #define IB_GUESTFS_OUT "out"
 
