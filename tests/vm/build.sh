@@ -38,7 +38,7 @@ ok "all six images are built" equal 6 "$(find first/deep/er/project/out -name '*
 ok "their checksums are right" bash -c "cd first/deep/er/project/out && sha256sum --quiet -c SHA256SUMS"
 
 # --- second: killed at ten instants on its way
-mirror=$PWD/first/cache/blobs/sha256
+mirror=$PWD/first/cache/blobs
 for seconds in 1 2 3 5 7 9 12 15 19 24; do
     (umask 000 && LC_ALL=C.UTF-8 TZ=Asia/Tokyo exec "$imgbuild" --cache second/cache \
         -C second/project node odin "${args[@]}" --offline --mirror "$mirror" -q) &
@@ -67,13 +67,13 @@ ok "but re-runs no package step" matches 'packages +control +[0-9a-f]+ +in the c
 
 # --- a user without privileges, on a machine that is ours to change
 if [ "$(id -u)" -eq 0 ] && [ "${CI-}" = true ] && command -v useradd >/dev/null; then
-    user=imgbuild-test
+    user=imgbuild-build
     trap 'userdel -r $user 2>/dev/null' EXIT
     useradd -m $user && grep -q "^$user:" /etc/subuid || vm_skip "no user with subordinate ids"
     copy_project third/project
     cp second/project/recipes/imgbuild.lock third/project/recipes/
     chown -R $user third && chmod a+x "$dir" "$(dirname "$dir")" first first/cache 2>/dev/null
-    mkdir third/blobs && cp -l first/cache/blobs/sha256/* third/blobs/ && chmod a+rx third/blobs
+    mkdir -p third/blobs/sha256 && cp -l first/cache/blobs/sha256/* third/blobs/sha256/ && chmod -R a+rX third/blobs
     runuser -u $user -- env HOME="$PWD/third" SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH "$imgbuild" \
         --cache third/cache -C third/project node odin "${args[@]}" --offline \
         --mirror "$PWD/third/blobs"
