@@ -158,6 +158,39 @@ int ib_copy_tree_atomic(const char *from, const char *to, struct ib_error **err)
     return sync_file_system(dir, err);
 }
 
+static int copy_missing(const char *from, const char *to, unsigned depth, struct ib_error **err)
+{
+    _cleanup_(closedirp) DIR *dir = opendir(from);
+
+    if (!dir)
+        return ib_fail(err, IB_E_IO, errno, from, "open directory");
+    if (depth > MAX_DEPTH)
+        return ib_failf(err, IB_E_INVALID, "'%s' is nested deeper than %d directories", from,
+                        MAX_DEPTH);
+    for (struct dirent *d; (errno = 0, d = readdir(dir));) {
+        struct stat from_st, to_st;
+        if (ib_streq(d->d_name, ".") || ib_streq(d->d_name, ".."))
+            continue;
+        _cleanup_(ib_freep) char *child_from = ib_path_join(from, d->d_name);
+        _cleanup_(ib_freep) char *child_to = ib_path_join(to, d->d_name);
+        if (lstat(child_from, &from_st) < 0)
+            return ib_fail(err, IB_E_IO, errno, child_from, "look at");
+        if (lstat(child_to, &to_st) < 0) {
+            if (ib_copy_tree_atomic(child_from, child_to, err) < 0)
+                return -1;
+        } else if (S_ISDIR(from_st.st_mode) && S_ISDIR(to_st.st_mode)) {
+            if (copy_missing(child_from, child_to, depth + 1, err) < 0)
+                return -1;
+        }
+    }
+    return errno ? ib_fail(err, IB_E_IO, errno, from, "read directory") : 0;
+}
+
+int ib_copy_missing(const char *from, const char *to, struct ib_error **err)
+{
+    return copy_missing(from, to, 0, err);
+}
+
 /* A missing `to` differs from everything. */
 static bool is_same_file(const struct ib_buf *content, const struct stat *st, const char *to)
 {

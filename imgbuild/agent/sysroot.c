@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -12,6 +14,7 @@
 #include "agent/machine.h"
 #include "agent/mount.h"
 #include "agent/persist.h"
+#include "base/atomic.h"
 #include "base/file.h"
 
 enum { ETC_SIZE_MIB = 64, MAX_LIST_SIZE = 1 << 20 };
@@ -39,6 +42,28 @@ static int check_input(const struct ib_sysroot *s, struct ib_error **err)
     return 0;
 }
 
+/*
+ * A root that did not run here before may bring packages whose directories /var, made by an earlier
+ * one, lacks. Its own /var lies below the mount, where only the descriptor still leads.
+ */
+int ib_sysroot_complete_var(const struct ib_sysroot *s, int own_var_fd, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *own = ib_asprintf("/proc/self/fd/%d", own_var_fd);
+    _cleanup_(ib_freep) char *var = path_of(s->root, "var");
+    _cleanup_(ib_freep) char *dir = path_of(var, "lib/imgbuild");
+    _cleanup_(ib_freep) char *stamp = path_of(dir, "root-hash");
+    _cleanup_(ib_freep) char *hash = ib_cmdline_value(s->cmdline, "roothash");
+    _cleanup_(ib_buf_clear) struct ib_buf last = {0};
+
+    if (!hash || (ib_read_file(stamp, 4096, &last, NULL) == 0 && last.size &&
+                  ib_streq((const char *)last.data, hash)))
+        return 0;
+    if (ib_copy_missing(own, var, err) < 0 || ib_mkdir_p(dir, err) < 0 ||
+        ib_atomic_write(stamp, 0644, hash, strlen(hash), err) < 0)
+        return ib_wrap(err, var, "complete");
+    return 0;
+}
+
 /* *ret_reboot as in ib_sysroot_prepare. */
 static int mount_var(const struct ib_sysroot *s, const struct ib_disk *disk, bool *ret_reboot,
                      struct ib_error **err)
@@ -54,6 +79,9 @@ static int mount_var(const struct ib_sysroot *s, const struct ib_disk *disk, boo
         *ret_reboot = true;
         return 0;
     }
+    _cleanup_(ib_closep) int own = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (own < 0)
+        return ib_fail(err, IB_E_IO, errno, target, "open directory");
     if (ib_mount_ext4(device, target, err) < 0)
         return ib_hint(
             err, "does this kernel have ext4, and is it as new as the one that wrote %s?", device);
@@ -63,7 +91,7 @@ static int mount_var(const struct ib_sysroot *s, const struct ib_disk *disk, boo
         _cleanup_(ib_freep) char *text = ib_error_text(ignored);
         ib_progress_note(s->progress, "/var keeps its size: %s", text);
     }
-    return 0;
+    return ib_sysroot_complete_var(s, own, err);
 }
 
 int ib_sysroot_bind_homes(const struct ib_sysroot *s, struct ib_error **err)

@@ -176,6 +176,37 @@ Test(sysroot, a_boot_cut_off_in_the_middle_is_completed, .init = set_up)
     assert_content(M "root/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
 }
 
+Test(sysroot, a_new_root_completes_var_once, .init = set_up)
+{
+    _cleanup_(ib_closep) int own = -1;
+    struct ib_sysroot m = machine;
+    struct stat st;
+
+    m.cmdline = "quiet roothash=abc";
+    cr_assert_eq(umount(M "root/var"), 0);
+    write_to(M "root/var/lib/chrony/drift", "image\n");
+    write_to(M "root/var/lib/old/file", "image\n");
+    cr_assert_eq(chmod(M "root/var/lib/chrony", 0750), 0);
+    own = open(M "root/var", O_PATH | O_DIRECTORY);
+    cr_assert_eq(mount("var", M "root/var", "tmpfs", 0, NULL), 0);
+    write_to(M "root/var/lib/old/file", "mine\n");
+    write_to(M "root/var/lib/.new-chrony/torn", "");
+
+    cr_assert_eq(ib_sysroot_complete_var(&m, own, NULL), 0);
+    assert_content(M "root/var/lib/chrony/drift", "image\n");
+    assert_content(M "root/var/lib/old/file", "mine\n");
+    cr_assert(stat(M "root/var/lib/chrony", &st) == 0 && (st.st_mode & 07777) == 0750);
+    cr_assert_not(ib_path_exists(M "root/var/lib/.new-chrony"));
+
+    /* what the machine then removes stays removed, until the next update */
+    cr_assert_eq(unlink(M "root/var/lib/chrony/drift"), 0);
+    cr_assert_eq(ib_sysroot_complete_var(&m, own, NULL), 0);
+    cr_assert_not(ib_path_exists(M "root/var/lib/chrony/drift"));
+    m.cmdline = "quiet roothash=def";
+    cr_assert_eq(ib_sysroot_complete_var(&m, own, NULL), 0);
+    assert_content(M "root/var/lib/chrony/drift", "image\n");
+}
+
 Test(sysroot, with_selinux_new_files_get_labels, .init = set_up)
 {
     _cleanup_(ib_buf_clear) struct ib_buf text = {0};

@@ -20,3 +20,7 @@ int ib_copy_tree_atomic(const char *from, const char *to, struct ib_error **err)
  * content, mode and owner are the same already.
  */
 int ib_copy_file(const char *from, const char *to, struct ib_error **err) _must_check_;
+
+/* Copies what `from` has and `to` lacks, at every depth; what both have stays as it is in `to`. An
+ * interrupted run leaves only whole entries, and the next one goes on. */
+int ib_copy_missing(const char *from, const char *to, struct ib_error **err) _must_check_;

@@ -4,7 +4,7 @@
  * sysroot.mount and initrd-root-fs.target:
  *
  *     disk      the one that the root came from; its partitions made and grown (systemd-repart)
- *     /var      checked and mounted
+ *     /var      checked and mounted; after an update, completed with what the new root brings
  *     /home /root /opt /srv /mnt       bind mounts of /var/home, …
  *     /etc      overlay: the root's own, the identity over it, changes in RAM on top
  *     persist   machine id, SSH host key, and what the recipe lists (agent/persist.h)
@@ -31,7 +31,10 @@ struct ib_sysroot {
 int ib_sysroot_prepare(const struct ib_sysroot *s, bool *ret_reboot,
                        struct ib_error **err) _must_check_;
 
-/* The steps that need no disk, for tests: ROOT/var is mounted already. */
+/* The steps that need no disk, for tests: ROOT/var is mounted already, own_var_fd is the directory
+ * below it. */
+int ib_sysroot_complete_var(const struct ib_sysroot *s, int own_var_fd,
+                            struct ib_error **err) _must_check_;
 int ib_sysroot_bind_homes(const struct ib_sysroot *s, struct ib_error **err) _must_check_;
 int ib_sysroot_mount_etc(const struct ib_sysroot *s, struct ib_error **err) _must_check_;
 int ib_sysroot_restore(const struct ib_sysroot *s, struct ib_error **err) _must_check_;
