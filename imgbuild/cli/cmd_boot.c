@@ -38,9 +38,28 @@ static char *newest_artifact(const char *dir, const char *name)
     return best ? ib_path_join(dir, best) : NULL;
 }
 
-/* A path, or a node's newest artifact; for a node its MAC address too. */
+/* What the machine must be like for a node; all empty for an image alone. */
+struct node_machine {
+    char mac[IB_MAC_TEXT_SIZE], subnet[IB_NETWORK_TEXT_SIZE];
+    char address[IB_IPV4_TEXT_SIZE], gateway[IB_IPV4_TEXT_SIZE];
+    uint64_t disk_size; /* bytes that its partitions need at least */
+};
+
+static void describe_machine(const struct ib_node_spec *node, struct node_machine *ret)
+{
+    const struct ib_storage *s = &node->storage;
+
+    ib_mac_format(&node->mac, ret->mac);
+    ib_network_format(&node->subnet, ret->subnet);
+    ib_ipv4_format(node->address, ret->address);
+    ib_ipv4_format(node->gateway, ret->gateway);
+    ret->disk_size = node->esp_size + 3 * node->slot_size + s->var_min_size + /* hashes, too */
+                     (s->ceph ? IB_MAX(s->ceph_size, IB_GIB) : 0) + IB_GIB;
+}
+
+/* A path, or a node's newest artifact; for a node what its machine is like, too. */
 static char *find_image(struct ib_cli *cli, const struct options *o, const char *what,
-                        char mac[static IB_MAC_TEXT_SIZE], struct ib_error **err)
+                        struct node_machine *machine, struct ib_error **err)
 {
     _cleanup_(ib_project_clear) struct ib_project project = {0};
 
@@ -58,7 +77,7 @@ static char *find_image(struct ib_cli *cli, const struct options *o, const char 
         ib_failf(err, IB_E_NOT_FOUND, "there is no artifact of '%s' in '%s'", what, out);
         ib_hint(err, "imgbuild node %s", what);
     }
-    ib_mac_format(&node->mac, mac);
+    describe_machine(node, machine);
     return image;
 }
 
@@ -66,9 +85,9 @@ static int run(struct ib_cli *cli, void *options, int argc _unused_, char **argv
                struct ib_error **err)
 {
     const struct options *o = options;
-    char mac[IB_MAC_TEXT_SIZE] = "";
+    struct node_machine machine = {0};
     _cleanup_(ib_cache_freep) struct ib_cache *cache = ib_cache_open(cli->cache, err);
-    _cleanup_(ib_freep) char *image = cache ? find_image(cli, o, argv[0], mac, err) : NULL;
+    _cleanup_(ib_freep) char *image = cache ? find_image(cli, o, argv[0], &machine, err) : NULL;
     _cleanup_(ib_freep) char *temp_dir = NULL;
 
     if (!image || !(temp_dir = ib_cache_temp_dir(cache, "boot", err)))
@@ -77,10 +96,15 @@ static int run(struct ib_cli *cli, void *options, int argc _unused_, char **argv
         .image = image,
         .disk = o->disk,
         .temp_dir = temp_dir,
-        .disk_size_bytes = o->disk_size_gib * IB_GIB,
+        .disk_size_bytes = o->disk_size_gib                  ? o->disk_size_gib * IB_GIB
+                           : machine.disk_size > 64 * IB_GIB ? machine.disk_size
+                                                             : 0,
         .memory_mib = o->memory_mib,
         .cpus = o->cpus,
-        .mac = *mac ? mac : NULL,
+        .mac = *machine.mac ? machine.mac : NULL,
+        .address = *machine.address ? machine.address : NULL,
+        .subnet = machine.subnet,
+        .gateway = machine.gateway,
         .ssh_port = o->ssh_port,
         .wait_for = o->wait_for,
         .timeout_s = o->timeout_s,
@@ -101,11 +125,12 @@ static const struct ib_option option_table[] = {
      offsetof(struct options, timeout_s), NULL},
     {"disk", 0, IB_OPT_STRING, "FILE", "keep the machine's disk here, or go on with that one",
      offsetof(struct options, disk), NULL},
-    {"disk-size", 0, IB_OPT_UINT, "GIB", "size of the disk (default: 16; sparse)",
+    {"disk-size", 0, IB_OPT_UINT, "GIB",
+     "size of the disk (default: 64, or what the node needs; sparse)",
      offsetof(struct options, disk_size_gib), NULL},
     {"memory", 'm', IB_OPT_UINT, "MIB", "memory of the machine (default: 2048)",
      offsetof(struct options, memory_mib), NULL},
-    {"cpus", 0, IB_OPT_UINT, "N", "processors of the machine (default: 2)",
+    {"cpus", 0, IB_OPT_UINT, "N", "processors of the machine (default: 2, emulated 1)",
      offsetof(struct options, cpus), NULL},
     {"ssh-port", 0, IB_OPT_UINT, "PORT", "forward this loopback port to the machine's 22",
      offsetof(struct options, ssh_port), NULL},

@@ -81,7 +81,7 @@ static int fill_disk(const struct ib_boot_options *o, int out_fd, struct ib_erro
         if (ib_copy_range(in_fd, 0, out_fd, size) < 0)
             return ib_fail(err, IB_E_IO, errno, o->image, "copy");
     }
-    uint64_t want = IB_MAX(size, o->disk_size_bytes ? o->disk_size_bytes : 16 * IB_GIB);
+    uint64_t want = IB_MAX(size, o->disk_size_bytes ? o->disk_size_bytes : 64 * IB_GIB);
     if (ftruncate(out_fd, (off_t)want) < 0)
         return ib_fail(err, IB_E_IO, errno, NULL, "make room for the machine's disk");
     ib_step_end(ib_steal(&step), IB_STEP_DONE);
@@ -103,6 +103,23 @@ static int prepare_disk(const struct ib_boot_options *o, struct machine *m, stru
     return 0;
 }
 
+/* QEMU's own network answers for the gateway's address as its name server, and routes behind it. */
+static void add_network(const struct ib_boot_options *o, struct ib_strv *argv)
+{
+    struct ib_buf netdev = {0};
+
+    ib_buf_append_str(&netdev, "user,id=net");
+    if (o->address)
+        ib_buf_printf(&netdev, ",net=%s,dns=%s", o->subnet, o->gateway);
+    if (o->ssh_port)
+        ib_buf_printf(&netdev, ",hostfwd=tcp:127.0.0.1:%llu-%s:22", (unsigned long long)o->ssh_port,
+                      o->address ? o->address : "");
+    ib_strv_add(argv, "-netdev");
+    ib_strv_take(argv, ib_buf_steal_string(&netdev));
+    ib_strv_add(argv, "-device");
+    ib_strv_addf(argv, "e1000e,netdev=net%s%s", o->mac ? ",mac=" : "", o->mac ? o->mac : "");
+}
+
 static void make_arguments(const struct ib_boot_options *o, const struct machine *m,
                            struct ib_strv *argv)
 {
@@ -119,8 +136,9 @@ static void make_arguments(const struct ib_boot_options *o, const struct machine
     ib_strv_add(argv, kvm ? "host" : "max");
     ib_strv_add(argv, "-m");
     ib_strv_addf(argv, "%llu", (unsigned long long)(o->memory_mib ? o->memory_mib : 2048));
+    /* emulating two, QEMU 7.2 sometimes breaks Linux' patching of itself ("Oops: int3") */
     ib_strv_add(argv, "-smp");
-    ib_strv_addf(argv, "%llu", (unsigned long long)(o->cpus ? o->cpus : 2));
+    ib_strv_addf(argv, "%llu", (unsigned long long)(o->cpus ? o->cpus : kvm ? 2 : 1));
     ib_strv_add(argv, "-drive");
     ib_strv_addf(argv, "if=pflash,format=raw,unit=0,readonly=on,file=%s", m->code);
     ib_strv_add(argv, "-drive");
@@ -129,14 +147,7 @@ static void make_arguments(const struct ib_boot_options *o, const struct machine
     ib_strv_addf(argv, "if=none,id=disk,format=raw,discard=unmap,file=%s", m->disk);
     ib_strv_add(argv, "-device");
     ib_strv_add(argv, "nvme,drive=disk,serial=imgbuild,bootindex=1");
-    ib_strv_add(argv, "-netdev");
-    if (o->ssh_port)
-        ib_strv_addf(argv, "user,id=net,hostfwd=tcp:127.0.0.1:%llu-:22",
-                     (unsigned long long)o->ssh_port);
-    else
-        ib_strv_add(argv, "user,id=net");
-    ib_strv_add(argv, "-device");
-    ib_strv_addf(argv, "e1000e,netdev=net%s%s", o->mac ? ",mac=" : "", o->mac ? o->mac : "");
+    add_network(o, argv);
     ib_strv_add_all(argv, (const char *const[]){"-device", "virtio-rng-pci", NULL});
     /* systemd-stub(7): added to the command line while Secure Boot is off */
     ib_strv_add(argv, "-smbios");

@@ -148,12 +148,18 @@ ok() {
     fi
 }
 
-# ok NAME equal EXPECTED ACTUAL; ok NAME matches PATTERN TEXT
+# ok NAME equal EXPECTED ACTUAL; ok NAME matches PATTERN TEXT; ok NAME silent SCRIPT: it runs in the
+# machine, prints nothing, and is known to have come to its end
 equal() {
     [ "$1" = "$2" ] || { echo "expected: $1"; echo "is:       $2"; return 1; }
 }
 matches() {
     grep -Eq -- "$1" <<<"$2" || { echo "expected: $1"; echo "in:       $2"; return 1; }
+}
+
+silent() {
+    equal "end of output" "$(vm_ssh "$1
+        echo end of output")"
 }
 
 vm_result() {
