@@ -40,6 +40,14 @@ int ib_source_fd(const struct ib_source *source);
 uint64_t ib_source_size(const struct ib_source *source); /* or IB_SOURCE_SIZE_UNKNOWN */
 bool ib_source_is_sequential(const struct ib_source *source);
 
+/*
+ * The first bytes, up to 64 KiB (*ret is less only where the source is shorter), without using them
+ * up: a sequential source keeps them and reading still begins at 0. Before any read. Borrowed.
+ */
+#define IB_SOURCE_PEEK_MAX (64 * IB_KIB)
+int ib_source_peek(struct ib_source *source, size_t size, const uint8_t **ret_data, size_t *ret,
+                   struct ib_error **err) _must_check_;
+
 /* Exactly size bytes from offset; an early end is IB_E_INVALID ("ends early"). */
 int ib_source_read(struct ib_source *source, void *data, size_t size, uint64_t offset,
                    struct ib_error **err) _must_check_;
