@@ -31,12 +31,15 @@ struct ib_disk {
     char *model, *serial; /* without blanks around; NULL where the device tells none */
     char *transport;      /* "nvme", "usb", "sata", "virtio", "mmc", "loop"; NULL: not known */
     struct ib_strv by_id; /* names below /dev/disk/by-id, sorted */
-    char *table;          /* "gpt", "dos"; NULL: no partition table */
+    char *table;          /* "gpt", "dos"; NULL: no partition table, or none that can be read */
     uint64_t size_bytes;
     uint64_t sequence; /* diskseq of sysfs: a new one for each medium or device; 0: not told */
     uint32_t logical_block, physical_block;
-    bool removable, rotational, read_only;
+    bool removable; /* the device says so, or it is on USB, or an SD card: a medium that travels */
+    bool rotational, read_only;
     bool zeroes_offloaded; /* the device itself can write zeros (queue/write_zeroes_max_bytes) */
+    bool contents_known;   /* false: it could not be read (no permission), contents are empty */
+    bool all;              /* looked at with `all` */
     struct ib_disk_content *contents; /* by offset */
     size_t content_count;
     /* What forbids writing, each a sentence without full stop ("/dev/sdb2 is mounted on '/mnt'"),
@@ -51,14 +54,24 @@ struct ib_disks {
     size_t count;
 };
 
-/* Lists the whole disks, without loop, RAM and device-mapper devices unless `all`. */
+/* Lists the whole disks that have a medium. With `all`, also loop, RAM, network, MD and
+ * device-mapper devices. */
 int ib_disks_list(bool all, struct ib_disks *ret, struct ib_error **err) _must_check_;
 void ib_disks_clear(struct ib_disks *disks);
 
 /* Looks at one device, by any of its names. IB_E_NOT_FOUND, or IB_E_USAGE when it is no block
- * device; the caller clears. */
-int ib_disk_look(const char *path, struct ib_disk *ret, struct ib_error **err) _must_check_;
+ * device; the caller clears. Without `all`, what is not a disk of this machine (loop, RAM, network,
+ * MD, device-mapper devices) gets a refusal that says so. */
+int ib_disk_look(const char *path, bool all, struct ib_disk *ret,
+                 struct ib_error **err) _must_check_;
 void ib_disk_clear(struct ib_disk *disk);
+
+/* 0 where nothing forbids writing to the disk; else IB_E_REFUSED with all refusals and the cure. */
+int ib_disk_check(const struct ib_disk *disk, struct ib_error **err) _must_check_;
+
+/* What writing to the disk destroys, for people: "GPT with 3 partitions: 1 'esp' (vfat), 2 'root'
+ * (squashfs), 3 (nothing known)"; "nothing known" for an empty disk. The caller frees. */
+char *ib_disk_loss(const struct ib_disk *disk);
 
 /*
  * Adds a refusal when the disk holds this file (an image on the disk that it is to be written to),

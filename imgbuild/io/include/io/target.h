@@ -23,9 +23,10 @@ struct ib_target;
 struct ib_target *ib_target_open_disk(const struct ib_disk *shown,
                                       struct ib_error **err) _must_check_;
 /*
- * A regular file of exactly size_bytes: a new one, sparse, or with `existing` one that is there and
- * long enough (it is enlarged to size_bytes if shorter). Symbolic links are followed only to
- * regular files; anything below /dev is refused. Locked against a second writer (flock).
+ * A regular file: a new one of exactly size_bytes, sparse (IB_E_REFUSED where the name is taken),
+ * or with `existing` one that is there, enlarged to size_bytes if shorter. Symbolic links are
+ * followed only to regular files; anything below /dev is refused. Locked against a second writer
+ * (flock).
  */
 struct ib_target *ib_target_open_file(const char *path, uint64_t size_bytes, bool existing,
                                       struct ib_error **err) _must_check_;
@@ -37,7 +38,7 @@ uint64_t ib_target_size(const struct ib_target *target);
 bool ib_target_is_disk(const struct ib_target *target);
 bool ib_target_is_removable(const struct ib_target *target);
 /* What offsets, sizes and memory must be multiples of for direct I/O; at least the logical block,
- * at most 4096. */
+ * at most 4096. I/O that is not (the odd end of an image) goes through the page cache. */
 uint32_t ib_target_block(const struct ib_target *target);
 uint32_t ib_target_logical_block(const struct ib_target *target);
 
