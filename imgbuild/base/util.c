@@ -2,6 +2,7 @@
 #include "base/util.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -146,6 +147,15 @@ const char *ib_nearest(const char *word, const char *const *names, size_t count)
         }
     }
     return best;
+}
+
+unsigned ib_cpu_count(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) < 0) /* more processors than a cpu_set_t holds */
+        return (unsigned)IB_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
+    return (unsigned)IB_MAX(CPU_COUNT(&set), 1);
 }
 
 char *ib_format_size(uint64_t size_bytes, char buf[static 16])

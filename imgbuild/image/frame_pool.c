@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -131,20 +130,11 @@ static void *worker(void *userdata)
     return NULL;
 }
 
-static unsigned count_cpus(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) < 0)
-        return 2;
-    return IB_MAX((unsigned)CPU_COUNT(&set), 1U);
-}
-
 struct frame_pool *ib_frame_pool_new(const struct ib_frames_job *job, frame_pool_fn fn,
                                      void *userdata)
 {
     struct frame_pool *pool = ib_calloc(1, sizeof(*pool));
-    unsigned threads = job->threads ? job->threads : count_cpus();
+    unsigned threads = job->threads ? job->threads : ib_cpu_count();
 
     pool->job = job;
     pool->fn = fn;

@@ -2,9 +2,11 @@
 /* Writing a squashfs, step by step: options, super block, data, tables, padding. */
 #include "image/rootfs.h"
 
+#include <dlfcn.h>
 #include <errno.h>
-#include <sched.h>
+#include <zstd.h>
 
+#include "base/file.h"
 #include "rootfs_internal.h"
 
 enum {
@@ -13,15 +15,6 @@ enum {
     MAX_THREADS = 64, /* each has a compressor of some MiB */
 };
 
-static unsigned usable_cpus(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) < 0)
-        return 1;
-    return (unsigned)IB_MAX(CPU_COUNT(&set), 1);
-}
-
 static int fill_options(struct ib_rootfs_options *options, struct ib_error **err)
 {
     if (!options->level)
@@ -29,7 +22,7 @@ static int fill_options(struct ib_rootfs_options *options, struct ib_error **err
     if (!options->block_size)
         options->block_size = DEFAULT_BLOCK_SIZE;
     if (!options->threads)
-        options->threads = usable_cpus();
+        options->threads = ib_cpu_count();
     options->threads = IB_MIN(options->threads, (unsigned)MAX_THREADS);
 
     uint32_t size = options->block_size;
@@ -103,6 +96,27 @@ static void rootfs_clear(struct rootfs *r)
     free(r->fragments);
     rootfs_plan_clear(&r->plan);
     ib_step_failp(&r->step);
+}
+
+/* The library's file carries its full version ("libsquashfs.so.1.4.0"); it has no function that
+ * says one. */
+static char *squashfs_library(void)
+{
+    Dl_info info;
+    _cleanup_(ib_freep) char *path = NULL;
+
+    if (dladdr((const void *)(uintptr_t)sqfs_super_init, &info) != 0 && info.dli_fname)
+        path = realpath(info.dli_fname, NULL);
+    if (path && ib_startswith(ib_path_base(path), "libsquashfs"))
+        return ib_strdup(ib_path_base(path));
+    return ib_strdup("libsquashfs " IB_SQUASHFS_VERSION); /* linked into the program */
+}
+
+char *ib_rootfs_writer_version(void)
+{
+    _cleanup_(ib_freep) char *squashfs = squashfs_library();
+
+    return ib_asprintf("%s, libzstd %s", squashfs, ZSTD_versionString());
 }
 
 int ib_rootfs_write(const struct ib_tree *tree, int fd, const struct ib_rootfs_options *options,

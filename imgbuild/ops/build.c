@@ -1,54 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ops/build.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "build_internal.h"
 #include "ops/fetch.h"
-#include "os/host.h"
-
-void ib_key_add_key(struct ib_key *key, const char *name, const struct ib_key *other)
-{
-    struct ib_sha256 hash;
-
-    ib_key_hash(other, &hash);
-    ib_key_add_hash(key, name, &hash);
-}
-
-int ib_key_add_file(struct ib_key *key, const char *name, const char *host_path,
-                    struct ib_error **err)
-{
-    _cleanup_(ib_closep) int fd = ib_open_read(host_path, err);
-    struct ib_sha256 hash;
-
-    if (fd < 0)
-        return -1;
-    if (ib_sha256_fd(fd, &hash, NULL) < 0)
-        return ib_fail(err, IB_E_IO, errno, host_path, "read");
-    ib_key_add_hash(key, name, &hash);
-    return 0;
-}
-
-int ib_key_add_source(struct ib_key *key, const char *project_dir, const char *path,
-                      struct ib_error **err)
-{
-    _cleanup_(ib_freep) char *host = ib_path_join(project_dir, path);
-    _cleanup_(ib_freep) char *name = ib_asprintf("file %s", path);
-
-    return ib_key_add_file(key, name, host, err);
-}
-
-bool ib_build_fits_memory(uint64_t content_size_bytes)
-{
-    uint64_t need;
-
-    if (!ib_mul_u64(content_size_bytes, 2, &need) || !ib_add_u64(need, 2 * IB_GIB, &need))
-        return false;
-    return need <= ib_host_memory_available() / 2;
-}
 
 void ib_build_result_clear(struct ib_build_result *result)
 {

@@ -2,7 +2,7 @@
 /*
  * The stages of a build, each in its stage_NAME.c: a function that makes the key of its output from
  * all that goes in (asking the stages before it for *their* keys only), and one that returns the
- * output's cache entry, made where it was missing.
+ * output's cache entry, made where it was missing (ib_stage_run).
  */
 #pragma once
 
@@ -22,6 +22,35 @@ struct ib_build {
 /* Fills in what follows from project and options; ib_build_close frees it. */
 int ib_build_open(struct ib_build *b, struct ib_error **err) _must_check_;
 void ib_build_close(struct ib_build *b);
+
+/* What a stage says about itself. */
+struct ib_stage {
+    const char *subject; /* whose output it is */
+    const char *what;    /* "build base": for errors, before the subject */
+    /* Fills a new entry's directory; the step is the stage's own. */
+    int (*make)(const struct ib_build *b, const void *input, const struct ib_cache_entry *entry,
+                struct ib_step *step, struct ib_error **err);
+    const void *input;
+};
+
+/*
+ * The output under the key (taken; NULL: its maker failed, *err says how), found in the cache or
+ * made and put there, as a step named like the key's stage.
+ */
+struct ib_cache_entry *ib_stage_run(const struct ib_build *b, const struct ib_stage *stage,
+                                    struct ib_key *owned_key, struct ib_step *parent,
+                                    struct ib_error **err) _must_check_;
+
+/* Adds another key's hash as an input. */
+void ib_key_add_key(struct ib_key *key, const char *name, const struct ib_key *other);
+/* Adds the content of a host file. */
+int ib_key_add_file(struct ib_key *key, const char *name, const char *host_path,
+                    struct ib_error **err) _must_check_;
+/* The same for a file that a recipe names. */
+int ib_key_add_source(struct ib_key *key, const char *project_dir, const char *path,
+                      struct ib_error **err) _must_check_;
+/* True where a sandbox of so much content may live in memory. */
+bool ib_build_fits_memory(uint64_t content_size_bytes);
 
 /* base: a bootable tree of the base's packages. Files: tree.tar */
 struct ib_key *ib_stage_base_key(const struct ib_build *b, const struct ib_base *base,
@@ -67,14 +96,3 @@ int ib_stage_node_inputs_cached(const struct ib_build *b, const struct ib_node_s
                                 bool *ret, struct ib_error **err) _must_check_;
 int ib_stage_node(const struct ib_build *b, const struct ib_node_spec *node, struct ib_step *step,
                   struct ib_built *ret, struct ib_error **err) _must_check_;
-
-/* Adds another key's hash as an input. */
-void ib_key_add_key(struct ib_key *key, const char *name, const struct ib_key *other);
-/* Adds the content of a host file. */
-int ib_key_add_file(struct ib_key *key, const char *name, const char *host_path,
-                    struct ib_error **err) _must_check_;
-/* The same for a file that a recipe names. */
-int ib_key_add_source(struct ib_key *key, const char *project_dir, const char *path,
-                      struct ib_error **err) _must_check_;
-/* True where a sandbox of so much content may live in memory. */
-bool ib_build_fits_memory(uint64_t content_size_bytes);

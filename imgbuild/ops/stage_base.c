@@ -104,10 +104,11 @@ static int import_file(const struct ib_build *b, const struct ib_base *base, str
     return ib_tar_import(i->tree, path, i->spool_fd, progress, step, err);
 }
 
-static int make_base(const struct ib_build *b, const struct ib_base *base,
+static int make_base(const struct ib_build *b, const void *subject,
                      const struct ib_cache_entry *entry, struct ib_step *step,
                      struct ib_error **err)
 {
+    const struct ib_base *base = subject;
     _cleanup_(import_clear) struct import i = {.tree = ib_tree_new(), .spool_fd = -1};
     const struct ib_packages_input input = {
         .base = base,
@@ -125,21 +126,7 @@ static int make_base(const struct ib_build *b, const struct ib_base *base,
 struct ib_cache_entry *ib_stage_base(const struct ib_build *b, const struct ib_base *base,
                                      struct ib_step *parent, struct ib_error **err)
 {
-    _cleanup_(ib_key_freep) struct ib_key *key = ib_stage_base_key(b, base, err);
-    if (!key)
-        return NULL;
-    _cleanup_(ib_step_failp) struct ib_step *step =
-        ib_step_begin(b->project->progress, parent, "base", base->name, 0, IB_UNIT_NONE);
-    _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *entry =
-        ib_cache_entry_get(b->project->cache, key, b->project->progress, err);
-    if (!entry)
-        return NULL;
-    bool hit = ib_cache_entry_hit(entry);
-    if (!hit &&
-        (make_base(b, base, entry, step, err) < 0 || ib_cache_entry_commit(entry, err) < 0)) {
-        ib_wrap(err, base->name, "build base");
-        return NULL;
-    }
-    ib_step_end(ib_steal(&step), hit ? IB_STEP_CACHED : IB_STEP_DONE);
-    return ib_steal(&entry);
+    const struct ib_stage stage = {base->name, "build base", make_base, base};
+
+    return ib_stage_run(b, &stage, ib_stage_base_key(b, base, err), parent, err);
 }

@@ -13,6 +13,12 @@
 #include "ops/data.h"
 #include "os/initrd.h"
 
+/* What the stage starts from. */
+struct input {
+    const struct ib_base *base;
+    const struct ib_strv *drivers;
+};
+
 enum { MAX_EFI_SIZE = 64 << 20, MAX_KERNEL_SIZE = 256 << 20 };
 
 /* Everything in our dracut module's directory, the agent among it. */
@@ -102,10 +108,11 @@ static int make_initrd(const struct ib_build *b, const struct ib_tree *tree,
     return sandbox ? ib_initrd_build(sandbox, &initrd, out, err) : -1;
 }
 
-static int make_all(const struct ib_build *b, const struct ib_base *base,
-                    const struct ib_strv *drivers, const struct ib_cache_entry *entry,
-                    struct ib_step *step, struct ib_error **err)
+static int make_all(const struct ib_build *b, const void *subject,
+                    const struct ib_cache_entry *entry, struct ib_step *step, struct ib_error **err)
 {
+    const struct input *input = subject;
+    const struct ib_base *base = input->base;
     _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *from = ib_stage_base(b, base, step, err);
     _cleanup_(ib_kernel_clear) struct ib_kernel kernel = {0};
 
@@ -115,34 +122,21 @@ static int make_all(const struct ib_build *b, const struct ib_base *base,
     _cleanup_(ib_freep) char *uname = ib_cache_entry_path(entry, "uname");
     _cleanup_(ib_tree_freep) struct ib_tree *tree = ib_tree_load(archive, err);
     if (!tree || ib_kernel_find(tree, base->paths.kernel, &kernel, err) < 0 ||
-        ib_kernel_check_drivers(&kernel, drivers, err) < 0 ||
+        ib_kernel_check_drivers(&kernel, input->drivers, err) < 0 ||
         take_out(tree, kernel.image, MAX_KERNEL_SIZE, entry, "kernel", err) < 0 ||
         take_out(tree, base->paths.stub, MAX_EFI_SIZE, entry, "stub.efi", err) < 0 ||
         take_out(tree, base->paths.boot_loader, MAX_EFI_SIZE, entry, "boot.efi", err) < 0 ||
         ib_atomic_write(uname, 0644, kernel.version, strlen(kernel.version), err) < 0)
         return -1;
-    return make_initrd(b, tree, &kernel, drivers, entry, step, err);
+    return make_initrd(b, tree, &kernel, input->drivers, entry, step, err);
 }
 
 struct ib_cache_entry *ib_stage_initrd(const struct ib_build *b, const struct ib_base *base,
                                        const struct ib_strv *drivers, struct ib_step *parent,
                                        struct ib_error **err)
 {
-    _cleanup_(ib_key_freep) struct ib_key *key = ib_stage_initrd_key(b, base, drivers, err);
-    if (!key)
-        return NULL;
-    _cleanup_(ib_step_failp) struct ib_step *step =
-        ib_step_begin(b->project->progress, parent, "initrd", base->name, 0, IB_UNIT_NONE);
-    _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *entry =
-        ib_cache_entry_get(b->project->cache, key, b->project->progress, err);
-    if (!entry)
-        return NULL;
-    bool hit = ib_cache_entry_hit(entry);
-    if (!hit && (make_all(b, base, drivers, entry, step, err) < 0 ||
-                 ib_cache_entry_commit(entry, err) < 0)) {
-        ib_wrap(err, base->name, "make the initrd of");
-        return NULL;
-    }
-    ib_step_end(ib_steal(&step), hit ? IB_STEP_CACHED : IB_STEP_DONE);
-    return ib_steal(&entry);
+    const struct input input = {base, drivers};
+    const struct ib_stage stage = {base->name, "make the initrd of", make_all, &input};
+
+    return ib_stage_run(b, &stage, ib_stage_initrd_key(b, base, drivers, err), parent, err);
 }

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "image/cpio.h"
 #include "image/esp.h"
+#include "image/rootfs.h"
 #include "image/verity.h"
 #include "ops/identity.h"
 
@@ -254,6 +255,8 @@ static int make_esp_frames(const struct ib_build *b, struct ib_node_work *w, str
     if (fstat(in, &st) < 0)
         return ib_fail(err, IB_E_IO, errno, w->esp, "look at");
     job.size = (uint64_t)st.st_size;
+    _cleanup_(ib_freep) char *writer = ib_rootfs_writer_version();
+    ib_key_add(key, "writer", writer); /* a fresh build must give the same frames */
     ib_key_add(key, "initrd", ib_path_base(ib_cache_entry_dir(w->initrd)));
     _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *entry =
         ib_cache_entry_get(b->project->cache, key, b->project->progress, err);

@@ -195,10 +195,11 @@ struct ib_key *ib_stage_packages_key(const struct ib_build *b, const struct ib_r
     return ib_steal(&key);
 }
 
-static int make_packages(const struct ib_build *b, const struct ib_root_spec *root,
+static int make_packages(const struct ib_build *b, const void *subject,
                          const struct ib_cache_entry *entry, struct ib_step *step,
                          struct ib_error **err)
 {
+    const struct ib_root_spec *root = subject;
     _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *base =
         ib_stage_base(b, root->base, step, err);
     const struct ib_packages_input input = {
@@ -217,21 +218,7 @@ static int make_packages(const struct ib_build *b, const struct ib_root_spec *ro
 struct ib_cache_entry *ib_stage_packages(const struct ib_build *b, const struct ib_root_spec *root,
                                          struct ib_step *parent, struct ib_error **err)
 {
-    _cleanup_(ib_key_freep) struct ib_key *key = ib_stage_packages_key(b, root, err);
-    if (!key)
-        return NULL;
-    _cleanup_(ib_step_failp) struct ib_step *step =
-        ib_step_begin(b->project->progress, parent, "packages", root->name, 0, IB_UNIT_NONE);
-    _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *entry =
-        ib_cache_entry_get(b->project->cache, key, b->project->progress, err);
-    if (!entry)
-        return NULL;
-    bool hit = ib_cache_entry_hit(entry);
-    if (!hit &&
-        (make_packages(b, root, entry, step, err) < 0 || ib_cache_entry_commit(entry, err) < 0)) {
-        ib_wrap(err, root->name, "install the packages of");
-        return NULL;
-    }
-    ib_step_end(ib_steal(&step), hit ? IB_STEP_CACHED : IB_STEP_DONE);
-    return ib_steal(&entry);
+    const struct ib_stage stage = {root->name, "install the packages of", make_packages, root};
+
+    return ib_stage_run(b, &stage, ib_stage_packages_key(b, root, err), parent, err);
 }

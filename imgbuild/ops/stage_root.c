@@ -34,11 +34,13 @@ static int open_compose(const struct ib_build *b, const struct ib_root_spec *roo
     return ib_compose_open(ret, &input, err);
 }
 
-static struct ib_key *make_key(const struct ib_build *b, const struct ib_root_spec *root,
-                               const struct ib_compose *compose, struct ib_error **err)
+static struct ib_key *make_key(const struct ib_build *b, const struct ib_compose *compose,
+                               struct ib_error **err)
 {
+    const struct ib_root_spec *root = compose->input.root;
     _cleanup_(ib_key_freep) struct ib_key *packages = ib_stage_packages_key(b, root, err);
     _cleanup_(ib_key_freep) struct ib_key *key = ib_key_new("root");
+    _cleanup_(ib_freep) char *writer = ib_rootfs_writer_version();
 
     if (!packages)
         return NULL;
@@ -46,6 +48,7 @@ static struct ib_key *make_key(const struct ib_build *b, const struct ib_root_sp
     ib_key_add_key(key, "packages", packages);
     ib_key_add_u64(key, "compression level",
                    (uint64_t)b->project->recipe->cluster.image.compression_level);
+    ib_key_add(key, "writer", writer);
     if (ib_compose_add_key(compose, key, err) < 0)
         return NULL;
     return ib_steal(&key);
@@ -58,7 +61,7 @@ struct ib_key *ib_stage_root_key(const struct ib_build *b, const struct ib_root_
 
     if (open_compose(b, root, &compose, err) < 0)
         return NULL;
-    return make_key(b, root, &compose, err);
+    return make_key(b, &compose, err);
 }
 
 /* The list of what is installed goes along: the node's manifest needs it, and nothing before. */
@@ -74,11 +77,11 @@ static int copy_package_list(const struct ib_cache_entry *from, const struct ib_
     return ib_atomic_write(out, 0644, text.data, text.size, err);
 }
 
-static struct ib_tree *make_tree(const struct ib_build *b, const struct ib_root_spec *root,
-                                 const struct ib_compose *compose,
+static struct ib_tree *make_tree(const struct ib_build *b, const struct ib_compose *compose,
                                  const struct ib_cache_entry *entry, struct ib_step *step,
                                  struct ib_error **err)
 {
+    const struct ib_root_spec *root = compose->input.root;
     _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *packages =
         ib_stage_packages(b, root, step, err);
     if (!packages || copy_package_list(packages, entry, err) < 0)
@@ -239,15 +242,17 @@ static int check_slot(const struct ib_build *b, const struct ib_root_spec *root,
     return ib_hint(err, "raise image: slot_size: in recipes/cluster.yaml, or drop packages");
 }
 
-static int make_root(const struct ib_build *b, const struct ib_root_spec *root,
-                     const struct ib_compose *compose, const struct ib_cache_entry *entry,
-                     struct ib_step *step, struct ib_error **err)
+static int make_root(const struct ib_build *b, const void *subject,
+                     const struct ib_cache_entry *entry, struct ib_step *step,
+                     struct ib_error **err)
 {
+    const struct ib_compose *compose = subject;
+    const struct ib_root_spec *root = compose->input.root;
     _cleanup_(ib_root_info_clear) struct ib_root_info info = {0};
     _cleanup_(ib_buf_clear) struct ib_buf os_release = {0};
     _cleanup_(ib_freep) char *squashfs = ib_cache_entry_path(entry, "root.squashfs");
     _cleanup_(ib_freep) char *verity = ib_cache_entry_path(entry, "root.verity");
-    _cleanup_(ib_tree_freep) struct ib_tree *tree = make_tree(b, root, compose, entry, step, err);
+    _cleanup_(ib_tree_freep) struct ib_tree *tree = make_tree(b, compose, entry, step, err);
     _cleanup_(ib_tree_freep) struct ib_tree *microcode =
         tree ? ib_kernel_microcode(tree, err) : NULL;
     struct ib_rootfs_info rootfs;
@@ -275,24 +280,9 @@ struct ib_cache_entry *ib_stage_root(const struct ib_build *b, const struct ib_r
                                      struct ib_step *parent, struct ib_error **err)
 {
     _cleanup_(ib_compose_clear) struct ib_compose compose = {0};
+    const struct ib_stage stage = {root->name, "build root", make_root, &compose};
 
     if (open_compose(b, root, &compose, err) < 0)
         return NULL;
-    _cleanup_(ib_key_freep) struct ib_key *key = make_key(b, root, &compose, err);
-    if (!key)
-        return NULL;
-    _cleanup_(ib_step_failp) struct ib_step *step =
-        ib_step_begin(b->project->progress, parent, "root", root->name, 0, IB_UNIT_NONE);
-    _cleanup_(ib_cache_entry_freep) struct ib_cache_entry *entry =
-        ib_cache_entry_get(b->project->cache, key, b->project->progress, err);
-    if (!entry)
-        return NULL;
-    bool hit = ib_cache_entry_hit(entry);
-    if (!hit && (make_root(b, root, &compose, entry, step, err) < 0 ||
-                 ib_cache_entry_commit(entry, err) < 0)) {
-        ib_wrap(err, root->name, "build root");
-        return NULL;
-    }
-    ib_step_end(ib_steal(&step), hit ? IB_STEP_CACHED : IB_STEP_DONE);
-    return ib_steal(&entry);
+    return ib_stage_run(b, &stage, make_key(b, &compose, err), parent, err);
 }

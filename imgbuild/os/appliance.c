@@ -202,8 +202,6 @@ static int add_drive(guestfs_h *g, const struct ib_appliance_drive *drive)
 
 static int configure(guestfs_h *g, const struct ib_appliance_options *options, bool kvm)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
     guestfs_set_error_handler(g, NULL, NULL);
     /* The libvirt backend needs a daemon, and a user's session of it */
     if (!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct") < 0)
@@ -212,7 +210,7 @@ static int configure(guestfs_h *g, const struct ib_appliance_options *options, b
         return -1;
     /* The terminal's Ctrl-C is ours to handle */
     if (guestfs_set_pgroup(g, 1) < 0 ||
-        guestfs_set_smp(g, cpus > 1 ? (int)IB_MIN(cpus, MAX_CPUS) : 1) < 0)
+        guestfs_set_smp(g, (int)IB_MIN(ib_cpu_count(), (unsigned)MAX_CPUS)) < 0)
         return -1;
     if (options->space_dir && guestfs_set_tmpdir(g, options->space_dir) < 0)
         return -1;

@@ -89,5 +89,8 @@ bool ib_parse_u64(const char *s, uint64_t max, uint64_t *ret);
  */
 const char *ib_nearest(const char *word, const char *const *names, size_t count);
 
+/* Processors that this process may run on: how many threads of work make sense. At least 1. */
+unsigned ib_cpu_count(void);
+
 /* "1.5 GiB": a size for people, in a static-free buffer of at least 16 bytes. Returns buf. */
 char *ib_format_size(uint64_t size_bytes, char buf[static 16]);

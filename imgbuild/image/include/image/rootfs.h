@@ -28,6 +28,12 @@ struct ib_rootfs_options {
     struct ib_step *step;         /* parent for ours */
 };
 
+/*
+ * The libraries that decide the bytes of a squashfs and of compressed frames, with their versions
+ * as far as they tell: an input of every cache key of such bytes. The caller frees.
+ */
+char *ib_rootfs_writer_version(void);
+
 struct ib_rootfs_info {
     uint64_t size;       /* bytes of the file, a multiple of IB_ROOTFS_ALIGN */
     uint64_t bytes_used; /* of these, what squashfs itself uses; the rest is zeros */
