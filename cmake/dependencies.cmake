@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every outside library, in one place; docs/dependencies.md says what each is for.
 find_package(PkgConfig REQUIRED)
+find_package(BZip2 REQUIRED) # without a .pc file in Debian 12
 find_package(Threads REQUIRED)
 function(ib_pkg target)
     pkg_check_modules(${target} REQUIRED IMPORTED_TARGET GLOBAL ${ARGN})
@@ -10,10 +11,14 @@ ib_pkg(BLKID blkid)
 ib_pkg(CRYPTO libcrypto>=3.0)
 ib_pkg(CRYPTSETUP libcryptsetup>=2.6)
 ib_pkg(CURL libcurl>=7.85)
+ib_pkg(EXPAT expat>=2.5)
 ib_pkg(FDISK fdisk>=2.38)
 ib_pkg(GUESTFS libguestfs>=1.48)
 ib_pkg(JANSSON jansson>=2.13)
+ib_pkg(LZ4 liblz4>=1.9)
+ib_pkg(LZMA liblzma>=5.4)
 ib_pkg(SELINUX libselinux>=3.1)
 ib_pkg(SQUASHFS libsquashfs1>=1.1)
 ib_pkg(YAML yaml-0.1>=0.2)
+ib_pkg(ZLIB zlib>=1.2.11)
 ib_pkg(ZSTD libzstd>=1.5)

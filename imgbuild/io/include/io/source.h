@@ -20,6 +20,7 @@ struct ib_source_options {
     const char *ca_file;          /* PEM; NULL: the system's */
     unsigned connections;         /* at once; 0: 4 */
     unsigned retries;             /* per range, with back-off; 0: 5 */
+    unsigned retry_delay_ms;      /* before the first retry, then doubled; 0: 1000 */
     unsigned stall_seconds;       /* no byte for so long is a failure; 0: 30 */
     uint64_t ahead_bytes;         /* bound of what is fetched ahead; 0: 16 MiB */
     struct ib_progress *progress; /* notes of retries; asked whether to stop */
