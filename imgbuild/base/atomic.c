@@ -50,16 +50,36 @@ static int sync_directory_of(const char *path)
     return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
 }
 
+static int finish(struct ib_atomic *file, struct ib_error **err)
+{
+    free(ib_steal(&file->temporary));
+    if (sync_directory_of(file->path) < 0)
+        return ib_fail(err, IB_E_IO, errno, file->path, "sync the directory of");
+    return 0;
+}
+
 int ib_atomic_commit(struct ib_atomic *file, struct ib_error **err)
 {
     if (fsync(file->fd) < 0)
         return ib_fail(err, IB_E_IO, errno, file->path, "write");
     if (rename(file->temporary, file->path) < 0)
         return ib_fail(err, IB_E_IO, errno, file->path, "put in place");
-    free(ib_steal(&file->temporary));
-    if (sync_directory_of(file->path) < 0)
-        return ib_fail(err, IB_E_IO, errno, file->path, "sync the directory of");
-    return 0;
+    return finish(file, err);
+}
+
+int ib_atomic_commit_new(struct ib_atomic *file, struct ib_error **err)
+{
+    if (fsync(file->fd) < 0)
+        return ib_fail(err, IB_E_IO, errno, file->path, "write");
+    int r = renameat2(AT_FDCWD, file->temporary, AT_FDCWD, file->path, RENAME_NOREPLACE);
+    if (r < 0 && errno == EINVAL && /* a file system without that, as NFS: a second name will do */
+        (r = link(file->temporary, file->path)) == 0)
+        unlink(file->temporary);
+    if (r < 0 && errno == EEXIST)
+        return ib_failf(err, IB_E_REFUSED, "'%s' exists", file->path);
+    if (r < 0)
+        return ib_fail(err, IB_E_IO, errno, file->path, "put in place");
+    return finish(file, err);
 }
 
 struct ib_atomic *ib_atomic_free(struct ib_atomic *file)

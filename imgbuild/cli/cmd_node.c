@@ -6,11 +6,12 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/project.h"
+#include "cli/secret.h"
 #include "ops/build.h"
 
 struct options {
     bool all, offline;
-    const char *output, *base, *sandbox, *version, *key, *certificate;
+    const char *output, *base, *sandbox, *version, *key, *certificate, *sign_key;
     struct ib_strv without, mirror;
 };
 
@@ -57,7 +58,10 @@ static int run(struct ib_cli *cli, void *options, int argc, char **argv, struct 
     }
     if (!o->key != !o->certificate)
         return ib_failf(err, IB_E_USAGE, "--key and --certificate go together");
-    if (ib_cli_open_project(cli, o->base, &project, err) < 0)
+    _cleanup_(ib_minisign_secret_clear) struct ib_minisign_secret sign_key = {0};
+    bool is_signed;
+    if (ib_cli_load_sign_key(o->sign_key, &sign_key, &is_signed, err) < 0 ||
+        ib_cli_open_project(cli, o->base, &project, err) < 0)
         return -1;
     const struct ib_build_options build = {
         .nodes = o->all ? NULL : (const char *const *)argv,
@@ -69,6 +73,7 @@ static int run(struct ib_cli *cli, void *options, int argc, char **argv, struct 
         .version = o->version,
         .key = o->key,
         .certificate = o->certificate,
+        .sign_key = is_signed ? &sign_key : NULL,
     };
     int r = ib_build_run(&project, &build, diags, &result, err);
     ib_cli_print_diags(cli, diags);
@@ -97,6 +102,9 @@ static const struct ib_option option_table[] = {
      offsetof(struct options, key), NULL},
     {"certificate", 0, IB_OPT_STRING, "FILE", "and its certificate (PEM)",
      offsetof(struct options, certificate), NULL},
+    {"sign-key", 0, IB_OPT_STRING, "FILE",
+     "secret key to sign the manifest with (default: IMGBUILD_SIGN_KEY)",
+     offsetof(struct options, sign_key), NULL},
     {0},
 };
 

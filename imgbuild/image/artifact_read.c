@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "artifact_internal.h"
 #include "base/file.h"
 #include "image/artifact.h"
 #include "image/bytes.h"
@@ -16,7 +17,7 @@ enum {
     FIRST_FRAME_MAX = 1024 * 1024, /* compressed; ours have a few hundred bytes */
     SKIPPABLE_HEADER = 8,
     MANIFEST_HEADER = 16,
-    SIGNATURE_MAX = 64 * 1024,
+    SIGNATURE_MAX = IB_MINISIGN_TEXT_MAX,
     SEEK_ENTRY = 8,
     SEEK_FOOTER = 9,
 };
@@ -26,12 +27,10 @@ struct ib_artifact {
     int fd;
     char *name;
     uint64_t size;
-    struct ib_buf json;
+    struct ib_buf json, signature;
     struct ib_manifest *manifest;
     const struct ib_manifest_frame *current; /* the frame that `raw` holds; NULL: none */
     struct ib_buf raw, packed;
-    uint32_t zeros_size; /* size and hash of the zeros last looked at; 0: none */
-    struct ib_sha256 zeros_hash;
 };
 
 static int bad(const struct ib_artifact *a, const char *why, struct ib_error **err)
@@ -86,6 +85,10 @@ static int read_manifest(struct ib_artifact *a, uint64_t at, uint64_t *ret_end,
         return -1;
     a->json.size = json;
     a->json.data[json] = 0;
+    if (read_at(a, ib_buf_reserve(&a->signature, signature), signature, at + sizeof(header) + json,
+                err) < 0)
+        return -1;
+    a->signature.size = signature;
     a->manifest = ib_manifest_parse(a->json.data, a->json.size, a->name, err);
     *ret_end = at + SKIPPABLE_HEADER + content;
     return a->manifest ? 0 : -1;
@@ -161,6 +164,7 @@ struct ib_artifact *ib_artifact_free(struct ib_artifact *artifact)
     if (artifact) {
         ib_closep(&artifact->fd);
         ib_buf_clear(&artifact->json);
+        ib_buf_clear(&artifact->signature);
         ib_buf_clear(&artifact->raw);
         ib_buf_clear(&artifact->packed);
         ib_manifest_free(artifact->manifest);
@@ -184,6 +188,22 @@ const char *ib_artifact_json(const struct ib_artifact *artifact, size_t *ret_siz
 {
     *ret_size = artifact->json.size;
     return (const char *)artifact->json.data;
+}
+
+const char *ib_artifact_signature(const struct ib_artifact *artifact, size_t *ret_size)
+{
+    *ret_size = artifact->signature.size;
+    return (const char *)artifact->signature.data;
+}
+
+int ib_artifact_fd(const struct ib_artifact *artifact)
+{
+    return artifact->fd;
+}
+
+const char *ib_artifact_name(const struct ib_artifact *artifact)
+{
+    return artifact->name;
 }
 
 uint64_t ib_artifact_size(const struct ib_artifact *artifact)
@@ -235,42 +255,39 @@ int ib_artifact_read(struct ib_artifact *artifact, void *data, size_t size, uint
     return 0;
 }
 
-/* A frame of zeros is not unpacked where a hole will do; its hash must be that of zeros. */
-static int check_zeros(struct ib_artifact *a, const struct ib_manifest_frame *f,
-                       struct ib_error **err)
+struct unpacking {
+    int fd;
+    uint64_t offset; /* of the disk, where the file begins */
+    const char *name;
+};
+
+/* ib_artifact_data_fn */
+static int write_data(const void *data, size_t size, uint64_t offset, void *userdata,
+                      struct ib_error **err)
 {
-    if (a->zeros_size != f->raw_size) {
-        _cleanup_(ib_freep) uint8_t *zeros = ib_calloc(1, f->raw_size);
-        ib_sha256(zeros, f->raw_size, &a->zeros_hash);
-        a->zeros_size = f->raw_size;
-    }
-    if (!ib_sha256_equal(&a->zeros_hash, &f->sha256))
-        return bad(a, "a frame that should be zeros is not", err);
+    const struct unpacking *u = userdata;
+
+    if (ib_pwrite_full(u->fd, data, size, offset - u->offset) < 0)
+        return ib_fail(err, IB_E_IO, errno, u->name, "unpack");
     return 0;
 }
 
 int ib_artifact_unpack(struct ib_artifact *artifact, uint64_t offset, uint64_t size, int out_fd,
                        struct ib_progress *progress, struct ib_step *step, struct ib_error **err)
 {
-    struct ib_artifact *a = artifact;
+    const struct ib_artifact *a = artifact;
+    struct unpacking unpacking = {out_fd, offset, a->name};
+    const struct ib_artifact_walk walk = {.offset = offset,
+                                          .size = size,
+                                          .fn = write_data,
+                                          .userdata = &unpacking,
+                                          .progress = progress,
+                                          .step = step};
     uint64_t disk = a->manifest->disk_size_bytes;
 
     if (offset > disk || size > disk - offset)
         return ib_failf(err, IB_E_INVALID, "the image in '%s' ends before that", a->name);
-    uint64_t end = size ? offset + size : disk;
-    if (ftruncate(out_fd, (off_t)(end - offset)) < 0)
+    if (ftruncate(out_fd, (off_t)(size ? size : disk - offset)) < 0)
         return ib_fail(err, IB_E_IO, errno, a->name, "make room to unpack");
-    for (uint64_t at = offset; at < end;) {
-        const struct ib_manifest_frame *f = ib_manifest_frame_at(a->manifest, at);
-        uint64_t skip = at - f->raw_offset, n = IB_MIN(f->raw_size - skip, end - at);
-        if (ib_progress_check(progress, err) < 0)
-            return -1;
-        if ((f->zero ? check_zeros(a, f, err) : load_frame(a, f, err)) < 0)
-            return -1;
-        if (!f->zero && ib_pwrite_full(out_fd, a->raw.data + skip, n, at - offset) < 0)
-            return ib_fail(err, IB_E_IO, errno, a->name, "unpack");
-        ib_step_advance(step, n);
-        at += n;
-    }
-    return 0;
+    return ib_artifact_walk(a, &walk, err);
 }

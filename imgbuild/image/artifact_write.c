@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "artifact_internal.h"
 #include "base/atomic.h"
 #include "base/file.h"
 #include "file_hasher.h"
@@ -11,7 +12,7 @@
 #include "image/bytes.h"
 #include "image/chunk.h"
 
-enum { SKIPPABLE_HEADER = 8, MANIFEST_HEADER = 16, SEEK_ENTRY = 8, SEEK_FOOTER = 9 };
+enum { MANIFEST_HEADER = 16, SEEK_ENTRY = 8, SEEK_FOOTER = 9 };
 #define SEEKABLE_MAGIC UINT32_C(0x8F92EAB1)
 
 /* Where a frame's bytes are: in a file, or in the plan's own memory (fd -1). */
@@ -25,7 +26,7 @@ struct plan {
     struct piece *pieces;
     size_t count, capacity;
     uint64_t raw_end;
-    struct ib_buf memory;  /* compressed frames made here */
+    struct ib_buf memory; /* compressed frames made here */
     const struct ib_manifest *manifest;
     struct ib_frame zeros; /* the last frame of zeros made, in memory */
 };
@@ -160,33 +161,43 @@ static void append_u32(struct ib_buf *out, uint32_t v)
     ib_buf_append(out, bytes, sizeof(bytes));
 }
 
-static int make_manifest_frame(const struct ib_manifest *m, struct ib_buf *ret,
-                               struct ib_error **err)
+void ib_artifact_manifest_frame(const void *json, size_t json_size, const void *signature,
+                                size_t signature_size, struct ib_buf *ret)
 {
-    _cleanup_(ib_buf_clear) struct ib_buf json = {0};
+    append_u32(ret, IB_ARTIFACT_MANIFEST_MAGIC);
+    append_u32(ret, (uint32_t)(MANIFEST_HEADER + json_size + signature_size));
+    ib_buf_append(ret, "IBMANIF1", 8);
+    append_u32(ret, (uint32_t)json_size);
+    append_u32(ret, (uint32_t)signature_size);
+    ib_buf_append(ret, json, json_size);
+    ib_buf_append(ret, signature, signature_size);
+}
+
+static int make_manifest_frame(const struct ib_manifest *m, const struct ib_minisign_secret *key,
+                               struct ib_buf *ret, struct ib_error **err)
+{
+    _cleanup_(ib_buf_clear) struct ib_buf json = {0}, signature = {0};
 
     ib_manifest_print(m, &json);
     if (json.size > IB_MANIFEST_MAX_SIZE)
         return ib_failf(err, IB_E_INVALID, "the manifest is larger than %llu bytes",
                         (unsigned long long)IB_MANIFEST_MAX_SIZE);
-    append_u32(ret, IB_ARTIFACT_MANIFEST_MAGIC);
-    append_u32(ret, (uint32_t)(MANIFEST_HEADER + json.size));
-    ib_buf_append(ret, "IBMANIF1", 8);
-    append_u32(ret, (uint32_t)json.size);
-    append_u32(ret, 0); /* no signature */
-    ib_buf_append(ret, json.data, json.size);
+    if (key)
+        ib_artifact_sign_manifest(m, json.data, json.size, key, &signature);
+    ib_artifact_manifest_frame(json.data, json.size, signature.data, signature.size, ret);
     return 0;
 }
 
-static void make_seek_table(const struct plan *p, size_t manifest_frame_size, struct ib_buf *ret)
+void ib_artifact_seek_table(const struct ib_manifest *m, size_t manifest_frame_size,
+                            struct ib_buf *ret)
 {
-    uint32_t entries = (uint32_t)p->count + 1;
+    uint32_t entries = (uint32_t)m->frame_count + 1;
 
     append_u32(ret, IB_ARTIFACT_SEEK_TABLE_MAGIC);
     append_u32(ret, entries * SEEK_ENTRY + SEEK_FOOTER);
-    for (size_t i = 0; i < p->count; i++) {
-        append_u32(ret, p->frames[i].size);
-        append_u32(ret, p->frames[i].raw_size);
+    for (size_t i = 0; i < m->frame_count; i++) {
+        append_u32(ret, m->frames[i].size);
+        append_u32(ret, m->frames[i].raw_size);
         if (i == 0) {
             append_u32(ret, (uint32_t)manifest_frame_size);
             append_u32(ret, 0);
@@ -263,7 +274,7 @@ static int write_all(struct output *out, const struct plan *p, const struct ib_b
         ib_file_hasher_written(out->hasher, out->size);
         i += n;
     }
-    make_seek_table(p, manifest->size, &table);
+    ib_artifact_seek_table(p->manifest, manifest->size, &table);
     if (write_bytes(out, table.data, table.size, err) < 0)
         return -1;
     ib_file_hasher_written(out->hasher, out->size);
@@ -274,6 +285,15 @@ int ib_artifact_write(struct ib_manifest *manifest, const struct ib_artifact_ext
                       size_t extent_count, const char *path, struct ib_progress *progress,
                       struct ib_artifact_result *ret, struct ib_error **err)
 {
+    return ib_artifact_write_signed(manifest, extents, extent_count, path, NULL, progress, ret,
+                                    err);
+}
+
+int ib_artifact_write_signed(struct ib_manifest *manifest, const struct ib_artifact_extent *extents,
+                             size_t extent_count, const char *path,
+                             const struct ib_minisign_secret *key, struct ib_progress *progress,
+                             struct ib_artifact_result *ret, struct ib_error **err)
+{
     _cleanup_(plan_clear) struct plan plan = {.manifest = manifest};
     _cleanup_(ib_buf_clear) struct ib_buf manifest_frame = {0};
 
@@ -282,7 +302,7 @@ int ib_artifact_write(struct ib_manifest *manifest, const struct ib_artifact_ext
     ib_manifest_set_frames(manifest, ib_memdup(plan.frames, plan.count * sizeof(*plan.frames)),
                            plan.count);
     if (ib_manifest_finish(manifest, err) < 0 ||
-        make_manifest_frame(manifest, &manifest_frame, err) < 0)
+        make_manifest_frame(manifest, key, &manifest_frame, err) < 0)
         return -1;
     _cleanup_(ib_atomic_freep) struct ib_atomic *file = ib_atomic_open(path, 0644, err);
     if (!file)

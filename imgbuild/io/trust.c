@@ -103,14 +103,6 @@ struct ib_trust *ib_trust_load(const struct ib_trust_sources *sources, struct ib
     return r < 0 ? NULL : ib_steal(&t);
 }
 
-static bool is_unsigned(const uint8_t *signature, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (signature[i])
-            return false;
-    return true;
-}
-
 static const struct trusted *find(const struct ib_trust *t, const uint8_t *id, size_t from)
 {
     for (size_t i = from; i < t->count; i++)
@@ -158,7 +150,7 @@ int ib_trust_verify(const struct ib_trust *trust, const void *message, size_t si
             *ret_comment = NULL;
         return 0;
     }
-    if (is_unsigned(signature, signature_size)) {
+    if (signature_size == 0) {
         ib_failf(err, IB_E_VERIFY, "'%s' is not signed", name);
         return ib_hint(err, "sign it with 'imgbuild sign', or do not use it");
     }

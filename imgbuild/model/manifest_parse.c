@@ -316,7 +316,9 @@ struct ib_manifest *ib_manifest_parse(const void *data, size_t size, const char 
     json_error_t error;
 
     if (size > IB_MANIFEST_MAX_SIZE) {
-        ib_failf(err, IB_E_INVALID, "manifest '%s' is larger than a manifest can be", name);
+        char max[16];
+        ib_failf(err, IB_E_INVALID, "manifest '%s' is larger than %s", name,
+                 ib_format_size(IB_MANIFEST_MAX_SIZE, max));
         return NULL;
     }
     _cleanup_(json_freep) json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &error);

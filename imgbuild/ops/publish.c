@@ -154,8 +154,8 @@ static int write_artifact(const struct ib_build *b, struct ib_node_work *w, stru
          .data = w->tail.data,
          .size = w->tail.size},
     };
-    return ib_artifact_write(m, extents, IB_ARRAY_SIZE(extents), path, b->project->progress, ret,
-                             err);
+    return ib_artifact_write_signed(m, extents, IB_ARRAY_SIZE(extents), path, b->options->sign_key,
+                                    b->project->progress, ret, err);
 }
 
 /* Copies a file to `path` unless one of the same size is there already; its hash goes to sums. */
@@ -208,6 +208,21 @@ static int publish_root(const struct ib_build *b, const struct ib_node_spec *nod
     return publish_copy(verity, verity_out, true, sums, err);
 }
 
+/* The signature that is in the artifact, for the manifest beside it; an old one goes away. */
+static int publish_signature(const struct ib_build *b, const struct ib_manifest *m,
+                             const struct ib_buf *json, const char *json_path,
+                             struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *path = ib_asprintf("%s.minisig", json_path);
+    _cleanup_(ib_buf_clear) struct ib_buf signature = {0};
+
+    if (!b->options->sign_key)
+        return unlink(path) < 0 && errno != ENOENT ? ib_fail(err, IB_E_IO, errno, path, "remove")
+                                                   : 0;
+    ib_artifact_sign_manifest(m, json->data, json->size, b->options->sign_key, &signature);
+    return ib_atomic_write(path, 0644, signature.data, signature.size, err);
+}
+
 static int publish_beside(const struct ib_build *b, const struct ib_node_spec *node,
                           const struct ib_node_work *w, const struct ib_manifest *m,
                           const struct ib_artifact_result *artifact, struct ib_error **err)
@@ -225,11 +240,12 @@ static int publish_beside(const struct ib_build *b, const struct ib_node_spec *n
     ib_bmap_print(m, &bmap);
     ib_sums_set(sums, ib_path_base(artifact_name), &artifact->sha256);
     if (publish_text(&json, json_path, sums, err) < 0 ||
+        publish_signature(b, m, &json, json_path, err) < 0 ||
         publish_text(&bmap, bmap_path, sums, err) < 0 ||
         publish_copy(w->uki, efi_path, false, sums, err) < 0 ||
         publish_root(b, node, w, sums, err) < 0)
         return -1;
-    return ib_sums_save(sums, err);
+    return ib_sums_save(sums, b->options->sign_key, err);
 }
 
 static void fill_result(const struct ib_build *b, const struct ib_node_spec *node,
@@ -274,7 +290,8 @@ int ib_publish(const struct ib_build *b, const struct ib_node_spec *node, struct
 bool ib_published_read(const struct ib_build *b, const struct ib_node_spec *node,
                        const struct ib_cache_entry *entry, struct ib_built *ret)
 {
-    static const char *const suffixes[] = {".img.zst", ".json", ".img.bmap", ".efi"};
+    const char *const suffixes[] = {".img.zst", ".json", ".img.bmap", ".efi",
+                                    b->options->sign_key ? ".json.minisig" : ".json"};
     _cleanup_(ib_freep) char *note = ib_cache_entry_path(entry, "node.json");
     _cleanup_(ib_buf_clear) struct ib_buf text = {0};
     const char *sha256, *root_hash;

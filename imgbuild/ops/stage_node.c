@@ -338,6 +338,11 @@ struct ib_key *ib_stage_node_key(const struct ib_build *b, const struct ib_node_
     if (b->options->key && (ib_key_add_file(key, "key", b->options->key, err) < 0 ||
                             ib_key_add_file(key, "certificate", b->options->certificate, err) < 0))
         return NULL;
+    if (b->options->sign_key) {
+        char hex[2 * IB_MINISIGN_KEY_SIZE + 1];
+        ib_key_add(key, "signed by",
+                   ib_hex(b->options->sign_key->public.key, IB_MINISIGN_KEY_SIZE, hex));
+    }
     if (add_overlay_keys(b, node, key, err) < 0)
         return NULL;
     return ib_steal(&key);

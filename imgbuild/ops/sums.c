@@ -94,7 +94,26 @@ static int compare_names(const void *a, const void *b)
     return strcmp(name_of(*(char *const *)a), name_of(*(char *const *)b));
 }
 
-int ib_sums_save(struct ib_sums *sums, struct ib_error **err)
+/* The old signature goes first: at no moment does one stand beside what it does not fit. */
+static int save(const struct ib_sums *sums, const struct ib_buf *text,
+                const struct ib_minisign_secret *key, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *path = ib_asprintf("%s.minisig", sums->path);
+    _cleanup_(ib_buf_clear) struct ib_buf old = {0}, signature = {0};
+
+    bool same = ib_path_exists(sums->path) && ib_read_file(sums->path, MAX_SIZE, &old, NULL) == 0 &&
+                old.size == text->size && memcmp(old.data, text->data, old.size) == 0;
+    if (!same && unlink(path) < 0 && errno != ENOENT)
+        return ib_fail(err, IB_E_IO, errno, path, "remove");
+    if (!same && ib_atomic_write(sums->path, 0644, text->data, text->size, err) < 0)
+        return -1;
+    if (!key)
+        return 0;
+    ib_minisign_sign(key, text->data, text->size, "imgbuild SHA256SUMS", &signature);
+    return ib_atomic_write(path, 0644, signature.data, signature.size, err);
+}
+
+int ib_sums_save(struct ib_sums *sums, const struct ib_minisign_secret *key, struct ib_error **err)
 {
     _cleanup_(ib_buf_clear) struct ib_buf text = {0};
 
@@ -105,7 +124,8 @@ int ib_sums_save(struct ib_sums *sums, struct ib_error **err)
         if (*name_of(sums->lines.items[i]) && ib_path_exists(path))
             ib_buf_printf(&text, "%s\n", sums->lines.items[i]);
     }
-    return ib_atomic_write(sums->path, 0644, text.data, text.size, err);
+    ib_buf_append_str(&text, "");
+    return save(sums, &text, key, err);
 }
 
 bool ib_sums_match(const char *dir, const char *name, const struct ib_sha256 *hash)

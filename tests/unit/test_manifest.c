@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "model/manifest.h"
 
@@ -147,4 +148,53 @@ Test(manifest, what_is_wrong_is_refused_and_named)
         ib_error_clear(&err);
     }
     ib_manifest_free(m), ib_buf_clear(&text);
+}
+
+/* A disk of `count` frames of 256 KiB. */
+static struct ib_manifest *make_large(size_t count)
+{
+    struct ib_manifest *m = make_manifest();
+    struct ib_manifest_frame *frames = ib_calloc(count, sizeof(*frames));
+
+    for (size_t i = 0; i < count; i++) {
+        frames[i].raw_size = frames[i].size = 262144;
+        ib_sha256(&i, sizeof(i), &frames[i].sha256);
+    }
+    ib_manifest_set_frames(m, frames, count);
+    m->disk_size_bytes = count * UINT64_C(262144);
+    return m;
+}
+
+/* Whoever flashes holds the manifest in memory: its size, frames and what parsing takes are
+ * bounded.
+ */
+Test(manifest, has_bounds_that_fit_the_flasher_s_memory)
+{
+    struct rusage usage;
+    struct ib_error *err = NULL;
+    struct ib_manifest *most = make_large(IB_MANIFEST_FRAMES_MAX);
+    struct ib_manifest *more = make_large(IB_MANIFEST_FRAMES_MAX + 1);
+    struct ib_buf text = {0}, large = {0};
+
+    ib_manifest_print(most, &text);
+    cr_assert_leq(text.size, IB_MANIFEST_MAX_SIZE);
+    struct ib_manifest *m = ib_manifest_parse(text.data, text.size, "x", &err);
+    cr_assert_not_null(m, "%s", ib_error_text(err));
+    cr_assert_eq(m->frame_count, IB_MANIFEST_FRAMES_MAX);
+    cr_assert_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    cr_log_info("peak with the largest manifest: %ld MiB", usage.ru_maxrss / 1024);
+    ib_manifest_free(m);
+
+    text.size = 0;
+    ib_manifest_print(more, &text);
+    cr_assert_null(ib_manifest_parse(text.data, text.size, "x", &err));
+    cr_assert_not_null(strstr(ib_error_line(err, 0), "\"frames\""));
+    ib_error_clear(&err);
+
+    ib_buf_append_zeros(&large, IB_MANIFEST_MAX_SIZE + 1);
+    cr_assert_null(ib_manifest_parse(large.data, large.size, "x", &err));
+    cr_assert_eq(ib_error_code(err), IB_E_INVALID);
+    cr_assert_not_null(strstr(ib_error_line(err, 0), "16.0 MiB"), "%s", ib_error_line(err, 0));
+    ib_error_clear(&err);
+    ib_buf_clear(&text), ib_buf_clear(&large), ib_manifest_free(most), ib_manifest_free(more);
 }

@@ -19,6 +19,8 @@ struct ib_atomic *ib_atomic_open(const char *path, unsigned mode,
 int ib_atomic_fd(const struct ib_atomic *file); /* borrowed; do not close */
 /* May be called once. On failure nothing stands under the final name that did not before. */
 int ib_atomic_commit(struct ib_atomic *file, struct ib_error **err) _must_check_;
+/* The same, but IB_E_REFUSED where something has the name already, at that very moment. */
+int ib_atomic_commit_new(struct ib_atomic *file, struct ib_error **err) _must_check_;
 struct ib_atomic *ib_atomic_free(struct ib_atomic *file); /* returns NULL */
 void ib_atomic_freep(struct ib_atomic **file);
 

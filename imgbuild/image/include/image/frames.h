@@ -21,7 +21,7 @@
 #include "base/progress.h"
 
 #define IB_FRAME_RAW_MAX (16 * IB_MIB)
-#define IB_FRAMES_MAX 1000000 /* in one store or artifact */
+#define IB_FRAMES_MAX 160000 /* in one store or artifact (model/manifest.h) */
 #define IB_FRAMES_HOLE_MIN (64 * IB_KIB)
 enum { IB_FRAMES_LEVEL = 3 };
 

@@ -37,7 +37,7 @@ size_t ib_trust_count(const struct ib_trust *trust); /* NULL has none */
 
 /*
  * With no key (or NULL for trust): 0, nothing is checked. Else the signature (a minisig file's
- * text, from the manifest's frame or from beside the manifest; size 0 or only NULs: unsigned) must
+ * text, from the manifest's frame or from beside the manifest; size 0: unsigned) must
  * be one of the json bytes by one of the keys, or it is IB_E_VERIFY. `name` is the artifact's, for
  * messages.
  */

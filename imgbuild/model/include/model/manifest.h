@@ -14,8 +14,9 @@
 #include "base/hash.h"
 
 #define IB_MANIFEST_FORMAT 1
-#define IB_MANIFEST_MAX_SIZE (256 * IB_MIB) /* of the JSON */
-#define IB_MANIFEST_FRAMES_MAX 1000000
+/* Bounds of what a reader may have to hold in memory: some 40 GiB of data in frames of 256 KiB. */
+#define IB_MANIFEST_MAX_SIZE (16 * IB_MIB) /* of the JSON */
+#define IB_MANIFEST_FRAMES_MAX 160000
 #define IB_MANIFEST_FRAME_RAW_MAX (16 * IB_MIB)
 enum { IB_MANIFEST_PARTITIONS_MAX = 128, IB_MANIFEST_PACKAGES_MAX = 100000 };
 

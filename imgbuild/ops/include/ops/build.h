@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "io/minisign.h"
 #include "ops/project.h"
 #include "os/sandbox.h"
 
@@ -20,6 +21,7 @@ struct ib_build_options {
     const char *out_dir;           /* NULL: PROJECT/out */
     const char *version;           /* NULL: from the commit date */
     const char *key, *certificate; /* for Secure Boot; NULL: unsigned */
+    const struct ib_minisign_secret *sign_key; /* for the manifest; NULL: unsigned */
 };
 
 /* One node's artifact and the files beside it. */
