@@ -133,6 +133,19 @@ static int read_structure(struct ib_artifact *a, struct ib_error **err)
     return check_seek_table(a, second - first, end, err);
 }
 
+bool ib_artifact_is_ours_fd(int fd)
+{
+    uint8_t head[64 * 1024]; /* the first frame unpacks to 32 KiB */
+    ssize_t n = pread(fd, head, sizeof(head), 0);
+
+    if (n < 4 || ib_le32(head) != ZSTD_MAGICNUMBER)
+        return false;
+    size_t size = (size_t)n, first = ZSTD_findFrameCompressedSize(head, size);
+    return !ZSTD_isError(first) && size - first >= SKIPPABLE_HEADER + MANIFEST_HEADER &&
+           ib_le32(head + first) == IB_ARTIFACT_MANIFEST_MAGIC &&
+           memcmp(head + first + SKIPPABLE_HEADER, "IBMANIF1", 8) == 0;
+}
+
 struct ib_artifact *ib_artifact_open_fd(int fd, const char *name, struct ib_error **err)
 {
     _cleanup_(ib_artifact_freep) struct ib_artifact *a = ib_calloc(1, sizeof(*a));

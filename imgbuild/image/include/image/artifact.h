@@ -70,6 +70,9 @@ int ib_artifact_sign(const char *path, const struct ib_minisign_secret *key,
  * against the file's size, and no byte is handed out before its frame's SHA-256 fits. */
 struct ib_artifact;
 
+/* Whether a file begins as an artifact does, whatever follows. */
+bool ib_artifact_is_ours_fd(int fd);
+
 struct ib_artifact *ib_artifact_open(const char *path, struct ib_error **err) _must_check_;
 /* The same for a file that is open; the artifact keeps its own duplicate. `name` is for messages.
  */
