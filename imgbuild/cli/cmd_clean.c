@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 
+#include "base/atomic.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/project.h"
 
@@ -10,17 +12,35 @@ struct options {
     bool all, blobs;
 };
 
+/* A cache can be cleaned from anywhere; out/ from inside its project, or with -C. */
+static int clean_out(const struct ib_cli *cli, uint64_t *freed, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *dir = ib_project_find(cli->directory, cli->directory ? err : NULL);
+
+    if (!dir)
+        return cli->directory ? -1 : 0;
+    _cleanup_(ib_freep) char *out = ib_path_join(dir, "out");
+    return ib_atomic_remove_leftovers(out, freed, err);
+}
+
 static int run(struct ib_cli *cli, void *options, int argc _unused_, char **argv _unused_,
                struct ib_error **err)
 {
     const struct options *o = options;
+    const struct ib_cache_clean what = {
+        .all = o->all || o->blobs,
+        .blobs = o->blobs,
+        .min_age_s = RUBBISH_AGE_S,
+        .remove = ib_sandbox_remove_leftover,
+    };
     _cleanup_(ib_cache_freep) struct ib_cache *cache = ib_cache_open(cli->cache, err);
-    uint64_t freed = 0;
+    uint64_t freed = 0, freed_out = 0;
     char size[16];
 
-    if (!cache || ib_cache_clean(cache, o->all || o->blobs ? 0 : RUBBISH_AGE_S, o->all || o->blobs,
-                                 o->blobs, &freed, err) < 0)
+    if (!cache || clean_out(cli, &freed_out, err) < 0 ||
+        ib_cache_clean(cache, &what, &freed, err) < 0)
         return -1;
+    freed += freed_out;
     if (cli->json)
         fprintf(cli->out, "{\"freed\": %llu}\n", (unsigned long long)freed);
     else
@@ -40,8 +60,9 @@ const struct ib_command ib_command_clean = {
     .name = "clean",
     .arguments = "",
     .summary = "remove rubbish, or everything, from the cache",
-    .description = "Removes what interrupted builds left in the cache. Artifacts in out/ are never "
-                   "touched.",
+    .description = "Removes what interrupted builds left in the cache and in the project's out/. "
+                   "Finished artifacts are never touched. While another imgbuild uses the cache, "
+                   "only what is older than a day goes.",
     .example = "imgbuild clean --all",
     .options = option_table,
     .options_size = sizeof(struct options),

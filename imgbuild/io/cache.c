@@ -4,15 +4,17 @@
  *
  * Locks, all by flock so that the kernel releases them with their holder:
  *
- *     lock                        shared while a process has the cache open; `clean` of stages or
- *                                 blobs wants it alone
+ *     lock                        shared while a process has the cache open; `clean` tries to get
+ *                                 it alone: then nothing in tmp/ is anybody's work, and stages and
+ *                                 blobs may go
  *     stages/NAME/KEY.lock        exclusive while an entry is being made; removed with the lock
- * held, so whoever gets it checks that it still has its name
+ *                                 held, so whoever gets it checks that it still has its name
  *
  * A complete entry needs no lock: its directory appears by one rename of files that were synced.
  */
 #include "io/cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -449,39 +451,74 @@ static uint64_t disk_usage(char *path)
     return total;
 }
 
-static int drop(char *path, uint64_t *freed, struct ib_error **err)
+static int drop(char *path, const struct ib_cache_clean *options, uint64_t *freed,
+                struct ib_error **err)
 {
     uint64_t size = disk_usage(path);
 
-    if (ib_remove_tree(path, err) < 0)
+    if ((options->remove ? options->remove : ib_remove_tree)(path, err) < 0)
         return ib_wrap(err, path, "clean");
     *freed += size;
     return 0;
 }
 
-/* Moves a whole part of the cache into tmp/ before it is taken apart: no moment at which an entry
- * stands under its name with half of its files. */
-static int move_away(struct ib_cache *cache, const char *part, struct ib_error **err)
+/* Renames a part of the cache into `dir`: no moment at which an entry stands under its name with
+ * half of its files. */
+static int set_aside(const char *path, const char *dir, struct ib_error **err)
 {
-    _cleanup_(ib_freep) char *path = ib_path_join(cache->dir, part);
-    _cleanup_(ib_freep) char *dir =
-        ib_path_exists(path) ? ib_cache_temp_dir(cache, "clean", err) : NULL;
+    _cleanup_(ib_freep) char *target = ib_path_join(dir, ib_path_base(path));
 
-    if (!ib_path_exists(path))
-        return 0;
-    if (!dir)
-        return -1;
-    _cleanup_(ib_freep) char *target = ib_path_join(dir, part);
-    if (rename(path, target) < 0)
+    if (rename(path, target) < 0 && errno != ENOENT)
         return ib_fail(err, IB_E_IO, errno, path, "clean");
-    /* old enough for drop_old, whatever age it asks for; at worst a later clean takes it */
+    return 0;
+}
+
+static void closedirp(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+/* All of tmp/ but `dir`, a directory in it. */
+static int set_work_aside(const char *tmp, const char *dir, struct ib_error **err)
+{
+    _cleanup_(closedirp) DIR *d = opendir(tmp);
+
+    if (!d)
+        return ib_fail(err, IB_E_IO, errno, tmp, "read");
+    for (struct dirent *e; (e = readdir(d));) {
+        if (ib_streq(e->d_name, ".") || ib_streq(e->d_name, "..") ||
+            ib_streq(e->d_name, ib_path_base(dir)))
+            continue;
+        _cleanup_(ib_freep) char *path = ib_path_join(tmp, e->d_name);
+        if (set_aside(path, dir, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* While nobody else uses the cache, all of it is quickly renamed, to be taken apart later. */
+static int set_all_aside(struct ib_cache *cache, const struct ib_cache_clean *options,
+                         struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *tmp = ib_path_join(cache->dir, "tmp");
+    _cleanup_(ib_freep) char *stages = ib_path_join(cache->dir, "stages");
+    _cleanup_(ib_freep) char *blobs = ib_path_join(cache->dir, "blobs");
+    _cleanup_(ib_freep) char *dir = ib_cache_temp_dir(cache, "clean", err);
     const struct timespec epoch[2] = {{0, 0}, {0, 0}};
+
+    if (!dir || set_work_aside(tmp, dir, err) < 0 ||
+        (options->all && set_aside(stages, dir, err) < 0) ||
+        (options->blobs && set_aside(blobs, dir, err) < 0))
+        return -1;
+    /* old enough for drop_old, whatever age it asks for; at worst a later clean takes it */
     if (utimensat(AT_FDCWD, dir, epoch, 0) < 0)
         return ib_fail(err, IB_E_IO, errno, dir, "clean");
     return 0;
 }
 
-static int drop_old(char *dir, uint64_t min_age_s, uint64_t *freed, struct ib_error **err)
+static int drop_old(char *dir, const struct ib_cache_clean *options, uint64_t *freed,
+                    struct ib_error **err)
 {
     char *const roots[] = {dir, NULL};
     _cleanup_(fts_closep) FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
@@ -493,46 +530,49 @@ static int drop_old(char *dir, uint64_t min_age_s, uint64_t *freed, struct ib_er
         if (e->fts_level != 1 || e->fts_info == FTS_DP)
             continue;
         fts_set(fts, e, FTS_SKIP);
-        if (e->fts_info == FTS_NS || now - e->fts_statp->st_mtime < (time_t)min_age_s)
+        if (e->fts_info == FTS_NS || now - e->fts_statp->st_mtime < (time_t)options->min_age_s)
             continue;
-        if (drop(e->fts_path, freed, err) < 0)
+        if (drop(e->fts_path, options, freed, err) < 0)
             return -1;
     }
     return 0;
 }
 
-/* Entries in use must not vanish: stages and blobs go only while nobody else has the cache open. */
-static int lock_alone(struct ib_cache *cache, struct ib_error **err)
+/* Is nobody else using the cache? Then it is ours alone until lock_shared: 1; else 0; or -1. */
+static int lock_alone(const struct ib_cache *cache, struct ib_error **err)
 {
     if (cache->lock_fd < 0)
         return ib_fail(err, IB_E_PERMISSION, EROFS, cache->dir, "clean");
     if (flock(cache->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return 0;
+        return 1;
     int saved = errno;
     if (lock_shared(cache->lock_fd) < 0 ||
         saved != EWOULDBLOCK) /* flock(2): the old lock is gone */
         return ib_fail(err, IB_E_IO, errno, cache->dir, "lock");
+    return 0;
+}
+
+static int refuse(const struct ib_cache *cache, struct ib_error **err)
+{
     ib_failf(err, IB_E_REFUSED, "another imgbuild is using the cache '%s'", cache->dir);
     return ib_hint(err, "wait until it has finished");
 }
 
-int ib_cache_clean(struct ib_cache *cache, uint64_t min_age_s, bool all, bool blobs,
+int ib_cache_clean(struct ib_cache *cache, const struct ib_cache_clean *options,
                    uint64_t *ret_freed_bytes, struct ib_error **err)
 {
     _cleanup_(ib_freep) char *tmp = ib_path_join(cache->dir, "tmp");
     uint64_t freed = 0;
+    int alone = lock_alone(cache, err);
 
-    if (all || blobs) {
-        if (lock_alone(cache, err) < 0)
-            return -1;
-        int r = all ? move_away(cache, "stages", err) : 0;
-        if (r == 0 && blobs)
-            r = move_away(cache, "blobs", err);
+    if (alone < 0)
+        return writable_hint(cache, err);
+    if (!alone && (options->all || options->blobs))
+        return refuse(cache, err);
+    int r = alone ? set_all_aside(cache, options, err) : 0;
+    if (alone)
         (void)lock_shared(cache->lock_fd);
-        if (r < 0)
-            return writable_hint(cache, err);
-    }
-    if (ib_path_exists(tmp) && drop_old(tmp, min_age_s, &freed, err) < 0)
+    if (r < 0 || (ib_path_exists(tmp) && drop_old(tmp, options, &freed, err) < 0))
         return writable_hint(cache, err);
     *ret_freed_bytes = freed;
     return 0;

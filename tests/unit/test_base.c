@@ -142,6 +142,33 @@ Test(atomic, nothing_under_the_name_before_commit)
     ib_temp_dirp(&dir);
 }
 
+Test(atomic, leftovers_go_and_work_stays)
+{
+    const struct timespec epoch[2] = {{0, 0}, {0, 0}};
+    const char *const names[] = {".odin.img.abcdef.tmp", ".young.abcdef.tmp", "odin.img", "a.tmp"};
+    char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);
+    char *path = ib_path_join(dir, "freyja.img");
+    struct ib_atomic *ours = ib_atomic_open(path, 0644, NULL);
+    uint64_t freed = 0;
+
+    for (size_t i = 0; i < IB_ARRAY_SIZE(names); i++) {
+        _cleanup_(ib_freep) char *file = ib_path_join(dir, names[i]);
+        cr_assert_eq(ib_write_file(file, 0644, "left", 4, NULL), 0);
+        cr_assert(i == 1 || utimensat(AT_FDCWD, file, epoch, 0) == 0);
+    }
+    cr_assert_eq(futimens(ib_atomic_fd(ours), epoch), 0);
+    cr_assert_eq(ib_atomic_remove_leftovers(dir, &freed, NULL), 0);
+    cr_assert_gt(freed, 0);
+    for (size_t i = 0; i < IB_ARRAY_SIZE(names); i++) {
+        _cleanup_(ib_freep) char *file = ib_path_join(dir, names[i]);
+        cr_assert_eq(ib_path_exists(file), i > 0, "%s", names[i]);
+    }
+    cr_assert_eq(ib_atomic_commit(ours, NULL), 0, "it is still there");
+    ib_atomic_free(ours);
+    free(path);
+    ib_temp_dirp(&dir);
+}
+
 Test(file, remove_tree_does_not_follow_links)
 {
     char *dir = ib_make_temp_dir("/tmp", "ib-test", NULL);

@@ -237,7 +237,7 @@ Test(cache, killed_maker_leaves_the_entry_to_the_next)
     cr_assert_eq(count_entries("tmp"), 1, "the dead maker's rubbish");
 
     uint64_t freed = 0;
-    cr_assert_eq(ib_cache_clean(cache, 0, false, false, &freed, NULL), 0);
+    cr_assert_eq(ib_cache_clean(cache, &(struct ib_cache_clean){0}, &freed, NULL), 0);
     cr_assert_gt(freed, 0);
     cr_assert_eq(count_entries("tmp"), 0);
     cr_assert(exists(cache, "odin"));
@@ -369,6 +369,7 @@ Test(cache, blobs_get_their_name_when_verified)
 
 Test(cache, clean_waits_for_nobody_and_takes_nothing_in_use)
 {
+    const struct ib_cache_clean everything = {.all = true, .blobs = true, .min_age_s = 86400};
     struct ib_cache *ours = ib_cache_open(dir, NULL), *theirs = ib_cache_open(dir, NULL);
     struct ib_cache_entry *entry = get(ours, "odin");
     struct ib_error *err = NULL;
@@ -377,15 +378,36 @@ Test(cache, clean_waits_for_nobody_and_takes_nothing_in_use)
     fill(entry, "some content");
     cr_assert_eq(ib_cache_entry_commit(entry, NULL), 0);
     ib_cache_entry_free(entry);
-    cr_assert_eq(ib_cache_clean(ours, 0, true, true, &freed, &err), -1);
+    cr_assert_eq(ib_cache_clean(ours, &everything, &freed, &err), -1);
     cr_assert_eq(ib_error_code(err), IB_E_REFUSED);
     ib_error_clear(&err);
     cr_assert(exists(ours, "odin"));
 
     ib_cache_free(theirs);
-    cr_assert_eq(ib_cache_clean(ours, 86400, true, true, &freed, &err), 0);
+    cr_assert_eq(ib_cache_clean(ours, &everything, &freed, &err), 0);
     cr_assert_gt(freed, 0);
     cr_assert_not(exists(ours, "odin"));
+    cr_assert_eq(count_entries("tmp"), 0);
+    ib_cache_free(ours);
+}
+
+/* What lies in tmp/ is somebody's work while another process has the cache open, if it is young. */
+Test(cache, clean_spares_young_work_of_others)
+{
+    const struct ib_cache_clean rubbish = {.min_age_s = 86400};
+    struct ib_cache *ours = ib_cache_open(dir, NULL), *theirs = ib_cache_open(dir, NULL);
+    _cleanup_(ib_freep) char *work = ib_cache_temp_dir(theirs, "work", NULL);
+    _cleanup_(ib_freep) char *old = ib_cache_temp_dir(theirs, "old", NULL);
+    const struct timespec epoch[2] = {{0, 0}, {0, 0}};
+    uint64_t freed = 0;
+
+    cr_assert_eq(utimensat(AT_FDCWD, old, epoch, 0), 0);
+    cr_assert_eq(ib_cache_clean(ours, &rubbish, &freed, NULL), 0);
+    cr_assert(ib_path_exists(work));
+    cr_assert_not(ib_path_exists(old));
+
+    ib_cache_free(theirs);
+    cr_assert_eq(ib_cache_clean(ours, &rubbish, &freed, NULL), 0);
     cr_assert_eq(count_entries("tmp"), 0);
     ib_cache_free(ours);
 }

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The namespace sandbox as root, as root without CAP_SYS_ADMIN, and as a plain user: the same tests
-# pass and the same bytes come out. Users and id ranges exist only in a mount namespace of this script.
+# pass and the same bytes come out; what the plain user's builds leave, the plain user can remove.
+#   sandbox-users.sh TEST_SANDBOX IMGBUILD
+# Users and id ranges exist only in a mount namespace of this script.
 set -euo pipefail
 
-test_program=$1
+test_program=$1 imgbuild=$2
 
 skip() { echo "skipped: $*"; exit 77; }
 
@@ -19,7 +21,9 @@ if [ -z "${IB_TEST_INSIDE:-}" ]; then
     chmod 0755 "$work"
     # a plain user may not be able to enter the build directory
     cp "$test_program" "$work/test_sandbox"
-    IB_TEST_INSIDE=$work unshare --mount --propagation private "$0" "$work/test_sandbox" || exit $?
+    cp "$imgbuild" "$work/imgbuild"
+    IB_TEST_INSIDE=$work unshare --mount --propagation private "$0" "$work/test_sandbox" \
+        "$work/imgbuild" || exit $?
     exit 0
 fi
 
@@ -66,4 +70,13 @@ expect_cure() {
 }
 expect_cure "usermod --add-subuids" as_user $other
 expect_cure "must be setuid root" as_user $uid setpriv --no-new-privs
+# what a killed build left: files of ids that the user has in a namespace only
+echo "== clean"
+leftover=$work/cache/tmp/sandbox.abcdef/root
+install -d -o $uid -g $uid -m 700 "$work/cache" "$work/cache/tmp" "${leftover%/root}"
+install -d -o 3000004 -g 3000004 -m 700 "$leftover" "$leftover/private"
+echo secret >"$leftover/private/file"
+! as_user $uid rm -rf "$leftover" 2>/dev/null
+as_user $uid "$imgbuild" --cache "$work/cache" clean
+[ -z "$(ls -A "$work/cache/tmp")" ]
 echo "the same for every user"

@@ -5,8 +5,9 @@
  *
  *     blobs/sha256/HEX            fetched files, verified before they get this name, read-only
  *     blobs/partial/HEX           downloads that were interrupted
- *     stages/NAME/KEY/…           a stage's output files, plus inputs.json (what the key was made
- * of) tmp/                        work in progress; whatever is older than a day is rubbish
+ *     stages/NAME/KEY/…           a stage's output files, plus inputs.json (what the key
+ *                                 was made of)
+ *     tmp/                        work in progress; rubbish once no process has the cache open
  *
  * Entries are made in tmp/ and renamed into place when complete: a killed build leaves rubbish in
  * tmp/ and nothing else. Several imgbuild processes may share one cache: an entry that another
@@ -78,7 +79,17 @@ void ib_cache_entry_freep(struct ib_cache_entry **entry);
 /* Only looks: true when a complete entry of this key exists. Never waits. */
 bool ib_cache_entry_exists(const struct ib_cache *cache, const struct ib_key *key);
 
-/* What `imgbuild clean` does: drops rubbish in tmp/ older than min_age_s, and, where all is set,
- * every stage (and blobs too with `blobs`). Counts the bytes it freed. */
-int ib_cache_clean(struct ib_cache *cache, uint64_t min_age_s, bool all, bool blobs,
+struct ib_cache_clean {
+    bool all;   /* every stage too */
+    bool blobs; /* and every downloaded file */
+    /* Of rubbish in tmp/, while another process has the cache open: it may not be rubbish yet. */
+    uint64_t min_age_s;
+    /* Removes one thing from tmp/, where files may belong to ids that only a sandbox has. NULL:
+     * ib_remove_tree. */
+    int (*remove)(const char *path, struct ib_error **err);
+};
+
+/* What `imgbuild clean` does: drops the rubbish in tmp/ and what else is asked for, and counts the
+ * bytes that it freed. IB_E_REFUSED: stages or blobs, while another process has the cache open. */
+int ib_cache_clean(struct ib_cache *cache, const struct ib_cache_clean *options,
                    uint64_t *ret_freed_bytes, struct ib_error **err) _must_check_;
