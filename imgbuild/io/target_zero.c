@@ -6,7 +6,6 @@
  * BLKDEV_ZERO_NOFALLBACK). BLKDISCARD promises nothing about what is read afterwards and is never
  * used. And since devices lie, samples are read back.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -125,9 +124,11 @@ static int zero_piece(struct ib_target *target, uint64_t offset, uint64_t size,
 int ib_target_zero(struct ib_target *target, uint64_t offset, uint64_t size,
                    struct ib_progress *progress, uint64_t *ret_written, struct ib_error **err)
 {
-    assert(offset <= target->size_bytes && size <= target->size_bytes - offset);
-    assert(offset % target->logical_block == 0);
-    assert(size % target->logical_block == 0 || offset + size == target->size_bytes);
+    if (offset > target->size_bytes || size > target->size_bytes - offset ||
+        offset % target->logical_block ||
+        (size % target->logical_block && offset + size != target->size_bytes))
+        return ib_failf(err, IB_E_INTERNAL, "a range to be cleared does not fit '%s'",
+                        target->name);
     while (size > 0) {
         uint64_t piece = IB_MIN(size, (uint64_t)PUNCH_PIECE);
         if (ib_progress_check(progress, err) < 0 ||

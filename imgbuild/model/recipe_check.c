@@ -266,7 +266,8 @@ static void check_disk_rule(const struct checker *c, const struct ib_disk_rule *
                             struct ib_origin at)
 {
     if (rule->type == IB_DISK_ANY && !rule->by_id && !rule->model && !rule->serial &&
-        !rule->min_size && !rule->max_size && at.file && !ib_diags_has(c->diags, at)) {
+        !rule->transport && !rule->min_size && !rule->max_size && at.file &&
+        !ib_diags_has(c->diags, at)) {
         ib_diag(c->diags, at, "this disk rule matches every disk");
         ib_diag_expect(c->diags, "expected a type ('nvme', 'ssd', 'hdd') or a condition");
     }

@@ -146,6 +146,8 @@ static const struct ib_field ib_schema_disk_rule_fields[] = {
     FIELD(struct ib_disk_rule, by_id, "by_id", PATTERN, 0, "Its name below `/dev/disk/by-id`."),
     FIELD(struct ib_disk_rule, model, "model", PATTERN, 0, "Its model."),
     FIELD(struct ib_disk_rule, serial, "serial", LINE, 0, "Its serial number, exactly."),
+    FIELD(struct ib_disk_rule, transport, "transport", WORD, 0,
+          "How it is connected: `nvme`, `sata`, `sas`, `usb`, `mmc`, `virtio`, …"),
     FIELD(struct ib_disk_rule, min_size, "min_size", SIZE, 0, "At least this large."),
     FIELD(struct ib_disk_rule, max_size, "max_size", SIZE, 0, "At most this large."),
 };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 ib_unit_test(model
+    disk_rule
     lock
     manifest
     recipe

@@ -112,6 +112,27 @@ Test(target, zeroes_exactly_the_range)
         cr_assert_eq(file.data[i], i >= 512 && i < 512 + 3 * IB_MIB ? 0 : 0xa5, "byte %zu", i);
 }
 
+Test(target, touches_nothing_outside)
+{
+    unsigned char data[512] = {0};
+    char before[65], after[65];
+
+    open_loop(512, 0);
+    loop_hash(&loop, before);
+    struct ib_target *target = open_target();
+    cr_expect_lt(ib_target_write(target, data, 512, SIZE), 0);
+    cr_expect_eq(errno, ERANGE);
+    cr_expect_lt(ib_target_write(target, data, 512, SIZE - 511), 0);
+    cr_expect_lt(ib_target_write(target, data, 512, UINT64_MAX - 100), 0);
+    cr_expect_lt(ib_target_read(target, data, 512, SIZE), 0);
+    cr_expect_lt(ib_target_zero(target, SIZE, 512, NULL, NULL, NULL), 0);
+    cr_expect_lt(ib_target_zero(target, 0, SIZE + 512, NULL, NULL, NULL), 0);
+    cr_expect_lt(ib_target_zero(target, 100, 512, NULL, NULL, NULL), 0);
+    ib_target_free(target);
+    loop_hash(&loop, after);
+    cr_expect_str_eq(before, after);
+}
+
 Test(target, stops_zeroing_when_asked)
 {
     volatile sig_atomic_t cancel = 1;

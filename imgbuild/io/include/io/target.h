@@ -9,7 +9,7 @@
  * those that were shown, and every check of io/disk.h must still pass. Nothing is written by
  * opening.
  *
- * Writes beyond the target's size are an error of the program (assert), not an I/O error.
+ * Reads and writes beyond the target's size fail with ERANGE and do nothing.
  */
 #pragma once
 

@@ -111,6 +111,7 @@ struct ib_disk_rule {
     char *by_id;                 /* name or fnmatch pattern below /dev/disk/by-id */
     char *model;                 /* fnmatch pattern */
     char *serial;                /* exact */
+    char *transport;             /* exact: "nvme", "sata", "usb", … (io/disk.h) */
     uint64_t min_size, max_size; /* bytes; 0: no bound */
 };
 struct ib_data_disks {
@@ -168,7 +169,8 @@ struct ib_cluster {
     struct ib_storage storage;
 };
 
-/* A dnf repository for the packages of a fedora base, in place of those that the image itself has. */
+/* A dnf repository for the packages of a fedora base, in place of those that the image itself has.
+ */
 struct ib_repository {
     char *name;
     char *url;      /* baseurl … */
