@@ -96,7 +96,10 @@ static void add_package_urls(const struct ib_project *project, const struct ib_b
         ib_strv_addf(ret, "https://snapshot.debian.org/archive/debian/%s/%s", stamp, rest);
 }
 
-/* A suite is nothing but packages; on an image the lock may hold further ones for the role. */
+/*
+ * A suite is nothing but packages; an image has some already, and the lock holds what the base's
+ * recipe asks for beyond them. An image that asks for none needs no list.
+ */
 static int add_packages(const struct ib_project *project, const struct ib_root_spec *root,
                         struct ib_needs *ret, struct ib_error **err)
 {
@@ -105,12 +108,12 @@ static int add_packages(const struct ib_project *project, const struct ib_root_s
         ib_lock_package_set(project->lock, base, root->role->name);
     struct ib_sha256 input;
 
-    if (!set && root->base->kind != IB_BASE_DEBIAN_SUITE)
+    if (!set && root->base->kind != IB_BASE_DEBIAN_SUITE && root->base->packages.count == 0)
         return 0;
     if (!set) {
         ib_failf(err, IB_E_NOT_FOUND, "the lock does not know the packages of role '%s' on '%s'",
                  root->role->name, base);
-        return ib_hint(err, "run 'imgbuild lock %s'", base);
+        return ib_hint(err, "run 'imgbuild lock %s' where its repositories can be reached", base);
     }
     ib_package_set_input(root, &input);
     if (!ib_sha256_equal(&input, &set->input)) {

@@ -4,8 +4,7 @@
 
 #include "base/file.h"
 #include "lock_internal.h"
-#include "os/diskimage.h"
-#include "os/oci.h"
+#include "os/base_file.h"
 #include "os/rpmresolve.h"
 
 /* The locked image's tree. Its content lies in the spool, an unnamed file. */
@@ -41,19 +40,13 @@ static int open_image(struct ib_locker *l, const struct ib_base *base, const cha
                       struct ib_step *step, struct image *ret, struct ib_error **err)
 {
     const struct ib_lock_entry *entry = ib_lock_entry(l->lock, IB_LOCK_BASE, base->name);
-    struct ib_progress *progress = l->fetch.progress;
 
     if (!entry)
         return ib_failf(err, IB_E_INTERNAL, "the base '%s' was not locked", base->name);
     _cleanup_(ib_freep) char *path = ib_cache_blob_path(l->project->cache, &entry->sha256);
     if (fetch_image(l, entry, err) < 0 || (ret->spool_fd = ib_temp_file(scratch, err)) < 0)
         return -1;
-    if (base->kind == IB_BASE_DISK_IMAGE)
-        return ib_diskimage_import(path, ret->tree, ret->spool_fd, progress, step, err);
-    if (base->kind == IB_BASE_OCI)
-        return ib_oci_import(ret->tree, path, ib_architecture_name(base->architecture),
-                             ret->spool_fd, progress, step, err);
-    return ib_tar_import(ret->tree, path, ret->spool_fd, progress, step, err);
+    return ib_base_file_import(base, path, ret->tree, ret->spool_fd, l->fetch.progress, step, err);
 }
 
 static struct ib_rpmresolve *open_resolve(struct ib_locker *l, const struct ib_base *base,

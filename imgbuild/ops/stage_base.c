@@ -7,9 +7,9 @@
 
 #include "base/file.h"
 #include "build_internal.h"
+#include "os/base_file.h"
 #include "os/debian.h"
-#include "os/diskimage.h"
-#include "os/oci.h"
+#include "os/exclude.h"
 #include "stage_packages.h"
 
 static const struct ib_lock_entry *base_entry(const struct ib_build *b, const struct ib_base *base,
@@ -35,6 +35,8 @@ struct ib_key *ib_stage_base_key(const struct ib_build *b, const struct ib_base 
     ib_key_add_u64(key, "date", (uint64_t)b->project->lock->date_s);
     ib_key_add_strv(key, "remove", (const char *const *)base->remove_packages.items,
                     base->remove_packages.count);
+    for (const char *const *rule = ib_exclude_default(); *rule; rule++)
+        ib_key_add(key, "exclude", *rule);
     if (base->kind != IB_BASE_DEBIAN_SUITE) {
         const struct ib_lock_entry *entry = base_entry(b, base, err);
         if (!entry)
@@ -91,17 +93,11 @@ static int import_file(const struct ib_build *b, const struct ib_base *base, str
                        struct ib_step *step, struct ib_error **err)
 {
     const struct ib_lock_entry *entry = base_entry(b, base, err);
-    struct ib_progress *progress = b->project->progress;
 
     if (!entry)
         return -1;
     _cleanup_(ib_freep) char *path = ib_cache_blob_path(b->project->cache, &entry->sha256);
-    if (base->kind == IB_BASE_DISK_IMAGE)
-        return ib_diskimage_import(path, i->tree, i->spool_fd, progress, step, err);
-    if (base->kind == IB_BASE_OCI)
-        return ib_oci_import(i->tree, path, ib_architecture_name(base->architecture), i->spool_fd,
-                             progress, step, err);
-    return ib_tar_import(i->tree, path, i->spool_fd, progress, step, err);
+    return ib_base_file_import(base, path, i->tree, i->spool_fd, b->project->progress, step, err);
 }
 
 static int make_base(const struct ib_build *b, const void *subject,

@@ -26,7 +26,7 @@ static int no_packages(const struct ib_base *base, const char *role, struct ib_e
 {
     ib_failf(err, IB_E_NOT_FOUND, "%s has no packages for %s%s%s", IB_LOCK_PATH, base->name,
              role ? " and the role " : "", role ? role : "");
-    return ib_hint(err, "imgbuild lock %s", base->name);
+    return ib_hint(err, "run 'imgbuild lock %s' where its repositories can be reached", base->name);
 }
 
 static bool set_has(const struct ib_lock_package_set *set, const struct ib_lock_package *package)

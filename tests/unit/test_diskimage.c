@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "os/diskimage.h"
+#include "os/base_file.h"
 #include "os/host.h"
 
 struct import {
@@ -33,7 +33,8 @@ static struct import import(const char *name)
     if (!ib_path_exists(IB_IMAGES_DIR "/complete"))
         cr_skip_test("the images were not made (ctest -R fixture/fedora-images)");
     i.spool_fd = ib_temp_file("/tmp", NULL);
-    i.result = ib_diskimage_import(path, i.tree, i.spool_fd, NULL, NULL, &i.err);
+    i.result = ib_base_file_import(&(struct ib_base){.kind = IB_BASE_DISK_IMAGE}, path, i.tree,
+                                   i.spool_fd, NULL, NULL, &i.err);
     return i;
 }
 
@@ -152,6 +153,19 @@ static void check_sparse(const struct ib_tree *tree)
     cr_assert_arr_eq(data, "\0\0\0\0\0\0\0\0", 8);
 }
 
+/* As for packages: licences stay, documentation and other languages go. */
+static void check_excluded(const struct ib_tree *tree)
+{
+    static const char *const gone[] = {"usr/share/doc/bash/README", "usr/share/man/man1",
+                                       "usr/share/locale/nb"};
+    static const char *const kept[] = {"usr/share/doc/bash/COPYING", "usr/share/locale/en/bash.mo"};
+
+    for (size_t i = 0; i < IB_ARRAY_SIZE(gone); i++)
+        cr_assert_null(ib_tree_find(tree, gone[i]), "%s", gone[i]);
+    for (size_t i = 0; i < IB_ARRAY_SIZE(kept); i++)
+        cr_assert(ib_tree_find(tree, kept[i]), "%s", kept[i]);
+}
+
 static void check_fedora(const char *name, const char *release)
 {
     _cleanup_(import_clear) struct import i = import(name);
@@ -161,6 +175,7 @@ static void check_fedora(const char *name, const char *release)
     check_table(i.tree);
     check_attributes(i.tree);
     check_sparse(i.tree);
+    check_excluded(i.tree);
     cr_assert_eq(ib_tree_read_file(i.tree, "etc/fedora-release", 100, &text, NULL), 0);
     cr_assert_str_eq((char *)text.data, release);
 }

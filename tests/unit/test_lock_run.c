@@ -326,7 +326,8 @@ Test(lock_run, needs_are_fetched_and_told)
         _cleanup_(ib_needs_clear) struct ib_needs needs = {0};
         const struct ib_node_spec *odin = ib_recipe_node_spec(project.recipe, "odin");
         cr_assert_eq(ib_needs_of_nodes(&project, &odin, 1, NULL, &needs, &err), -1);
-        cr_assert_str_eq(ib_error_hint(err), "run 'imgbuild lock tiny'");
+        cr_assert_str_eq(ib_error_hint(err),
+                         "run 'imgbuild lock tiny' where its repositories can be reached");
         ib_error_clear(&err);
     }
     char *changes = lock("", false, NULL);

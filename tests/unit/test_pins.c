@@ -53,7 +53,11 @@ Test(pins, lock_fits_the_recipes)
     }
 }
 
-/* Fails where a recipe's packages changed and nobody ran `imgbuild lock debian-13`. */
+/*
+ * Fails where a recipe's packages changed and nobody ran `imgbuild lock BASE`. A Fedora base is
+ * only locked where Fedora's repositories can be reached (./quickstart does it): one that is not
+ * yet is passed over.
+ */
 Test(pins, every_node_of_every_base_can_be_built)
 {
     static const char *const bases[] = {"fedora-44", "fedora-43", "debian-13"};
@@ -61,6 +65,9 @@ Test(pins, every_node_of_every_base_can_be_built)
     for (size_t b = 0; b < IB_ARRAY_SIZE(bases); b++) {
         _cleanup_(ib_project_clear) struct ib_project project = open_project(bases[b]);
         _cleanup_(ib_needs_clear) struct ib_needs needs = {0};
+        if (ib_startswith(bases[b], "fedora") &&
+            !ib_lock_package_set(project.lock, bases[b], "control"))
+            continue;
         for (size_t i = 0; i < project.recipe->node_specs.count; i++) {
             const struct ib_node_spec *node = &project.recipe->node_specs.items[i];
             struct ib_error *err = NULL;
