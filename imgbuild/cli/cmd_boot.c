@@ -1,42 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buffer.h"
 #include "base/file.h"
+#include "cli/artifacts.h"
 #include "cli/commands.h"
-#include "cli/project.h"
 #include "ops/boot.h"
 
 struct options {
     const char *disk, *wait_for, *kernel_arguments, *output;
     uint64_t disk_size_gib, memory_mib, cpus, ssh_port, timeout_s;
 };
-
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
-/* The newest NAME_*.img.zst in `dir`, by its version; the caller frees. NULL: none. */
-static char *newest_artifact(const char *dir, const char *name)
-{
-    _cleanup_(closedirp) DIR *d = opendir(dir);
-    _cleanup_(ib_freep) char *prefix = ib_asprintf("%s_", name);
-    _cleanup_(ib_freep) char *best = NULL;
-
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (ib_startswith(e->d_name, prefix) && ib_endswith(e->d_name, ".img.zst") &&
-            (!best || strverscmp(e->d_name, best) > 0)) {
-            free(best);
-            best = ib_strdup(e->d_name);
-        }
-    return best ? ib_path_join(dir, best) : NULL;
-}
 
 /* What the machine must be like for a node; all empty for an image alone. */
 struct node_machine {
@@ -57,27 +30,15 @@ static void describe_machine(const struct ib_node_spec *node, struct node_machin
                      (s->ceph ? IB_MAX(s->ceph_size, IB_GIB) : 0) + IB_GIB;
 }
 
-/* A path, or a node's newest artifact; for a node what its machine is like, too. */
 static char *find_image(struct ib_cli *cli, const struct options *o, const char *what,
                         struct node_machine *machine, struct ib_error **err)
 {
     _cleanup_(ib_project_clear) struct ib_project project = {0};
+    const struct ib_node_spec *node = NULL;
+    char *image = ib_cli_find_artifact(cli, what, o->output, &project, &node, err);
 
-    if (strchr(what, '/') || (ib_path_exists(what) && strchr(what, '.')))
-        return ib_strdup(what);
-    if (ib_cli_open_project(cli, NULL, &project, err) < 0)
-        return NULL;
-    const struct ib_node_spec *node = ib_recipe_need_node(project.recipe, what, err);
-    if (!node)
-        return NULL;
-    _cleanup_(ib_freep) char *out =
-        o->output ? ib_strdup(o->output) : ib_path_join(project.dir, "out");
-    char *image = newest_artifact(out, what);
-    if (!image) {
-        ib_failf(err, IB_E_NOT_FOUND, "there is no artifact of '%s' in '%s'", what, out);
-        ib_hint(err, "imgbuild node %s", what);
-    }
-    describe_machine(node, machine);
+    if (image && node)
+        describe_machine(node, machine);
     return image;
 }
 

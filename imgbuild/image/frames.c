@@ -165,8 +165,36 @@ int ib_frames_make(const struct ib_frames_job *job, int out_fd, struct ib_frames
     return 0;
 }
 
-int ib_frame_decompress(const struct ib_frame *frame, const void *data, void *raw, const char *name,
-                        struct ib_error **err)
+struct ib_frame_decoder {
+    ZSTD_DCtx *context;
+};
+
+struct ib_frame_decoder *ib_frame_decoder_new(void)
+{
+    struct ib_frame_decoder *decoder = ib_calloc(1, sizeof(*decoder));
+
+    decoder->context = ZSTD_createDCtx();
+    if (!decoder->context)
+        abort();
+    return decoder;
+}
+
+struct ib_frame_decoder *ib_frame_decoder_free(struct ib_frame_decoder *decoder)
+{
+    if (decoder) {
+        ZSTD_freeDCtx(decoder->context);
+        free(decoder);
+    }
+    return NULL;
+}
+
+void ib_frame_decoder_freep(struct ib_frame_decoder **decoder)
+{
+    *decoder = ib_frame_decoder_free(*decoder);
+}
+
+int ib_frame_decode(struct ib_frame_decoder *decoder, const struct ib_frame *frame,
+                    const void *data, void *raw, const char *name, struct ib_error **err)
 {
     struct ib_sha256 hash;
 
@@ -175,7 +203,7 @@ int ib_frame_decompress(const struct ib_frame *frame, const void *data, void *ra
         ZSTD_findFrameCompressedSize(data, frame->size) != frame->size)
         return ib_failf(err, IB_E_INVALID, "a frame of '%s' is not the one its index describes",
                         name);
-    size_t n = ZSTD_decompress(raw, frame->raw_size, data, frame->size);
+    size_t n = ZSTD_decompressDCtx(decoder->context, raw, frame->raw_size, data, frame->size);
     if (ZSTD_isError(n) || n != frame->raw_size)
         return ib_failf(err, IB_E_INVALID, "a frame of '%s' is damaged: %s", name,
                         ZSTD_isError(n) ? ZSTD_getErrorName(n) : "it is too short");
@@ -183,4 +211,12 @@ int ib_frame_decompress(const struct ib_frame *frame, const void *data, void *ra
     if (!ib_sha256_equal(&hash, &frame->sha256))
         return ib_failf(err, IB_E_VERIFY, "a frame of '%s' has the wrong SHA-256", name);
     return 0;
+}
+
+int ib_frame_decompress(const struct ib_frame *frame, const void *data, void *raw, const char *name,
+                        struct ib_error **err)
+{
+    _cleanup_(ib_frame_decoder_freep) struct ib_frame_decoder *decoder = ib_frame_decoder_new();
+
+    return ib_frame_decode(decoder, frame, data, raw, name, err);
 }

@@ -2,12 +2,12 @@
 #include "image/gpt.h"
 
 #include <errno.h>
-#include <libfdisk.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "gpt_internal.h"
 
 /* 64 PiB: sums of 128 of them cannot wrap. */
 #define SIZE_BYTES_MAX (UINT64_C(1) << 56)
@@ -46,7 +46,7 @@ const char *ib_gpt_type_name(const struct ib_uuid *type)
     return NULL;
 }
 
-static void unref_context(struct fdisk_context **cxt)
+void ib_fdisk_unrefp(struct fdisk_context **cxt)
 {
     if (*cxt) {
         if (fdisk_get_devfd(*cxt) >= 0) /* libfdisk asserts that one was assigned */
@@ -70,11 +70,9 @@ static void unref_table(struct fdisk_table **table)
     fdisk_unref_table(*table);
 }
 
-/* A context whose sector size does not depend on the device the image lies on. */
-static struct fdisk_context *open_context(int fd, const char *name, bool read_only,
-                                          struct ib_error **err)
+struct fdisk_context *ib_fdisk_open(int fd, const char *name, bool read_only, struct ib_error **err)
 {
-    _cleanup_(unref_context) struct fdisk_context *cxt = fdisk_new_context();
+    _cleanup_(ib_fdisk_unrefp) struct fdisk_context *cxt = fdisk_new_context();
 
     if (!cxt)
         abort();
@@ -119,6 +117,7 @@ static int lay_out(struct ib_gpt *gpt, struct ib_error **err)
                             i + 1, (unsigned long long)p->size_bytes);
         if (check_label(p, err) < 0)
             return -1;
+        p->number = (unsigned)i + 1;
         p->offset_bytes = at;
         at = ib_round_up(at + p->size_bytes, IB_GPT_ALIGN);
     }
@@ -134,8 +133,10 @@ static int lay_out(struct ib_gpt *gpt, struct ib_error **err)
     return 0;
 }
 
-static int add_partition(struct fdisk_context *cxt, const struct ib_gpt_partition *p, size_t number)
+int ib_fdisk_add(struct fdisk_context *cxt, const struct ib_gpt_partition *p)
 {
+    size_t number = p->number - 1;
+
     _cleanup_(unref_partition) struct fdisk_partition *pa = fdisk_new_partition();
     _cleanup_(unref_type) struct fdisk_parttype *type = fdisk_new_parttype();
     char uuid[IB_UUID_TEXT_SIZE], type_text[IB_UUID_TEXT_SIZE];
@@ -161,8 +162,8 @@ static int add_partition(struct fdisk_context *cxt, const struct ib_gpt_partitio
 
 static int write_table(const struct ib_gpt *gpt, int fd, struct ib_error **err)
 {
-    _cleanup_(unref_context) struct fdisk_context *cxt =
-        open_context(fd, "partition table", false, err);
+    _cleanup_(ib_fdisk_unrefp) struct fdisk_context *cxt =
+        ib_fdisk_open(fd, "partition table", false, err);
     char disk[IB_UUID_TEXT_SIZE];
     int r;
 
@@ -172,7 +173,7 @@ static int write_table(const struct ib_gpt *gpt, int fd, struct ib_error **err)
         (r = fdisk_set_disklabel_id_from_string(cxt, ib_uuid_format(&gpt->disk, disk))) < 0)
         return ib_fail(err, IB_E_INTERNAL, -r, NULL, "make the partition table");
     for (size_t i = 0; i < gpt->partition_count; i++)
-        if ((r = add_partition(cxt, &gpt->partitions[i], i)) < 0)
+        if ((r = ib_fdisk_add(cxt, &gpt->partitions[i])) < 0)
             return ib_fail(err, IB_E_INTERNAL, -r, gpt->partitions[i].label, "add partition");
     if ((r = fdisk_write_disklabel(cxt)) < 0)
         return ib_fail(err, IB_E_IO, -r, NULL, "write the partition table");
@@ -216,6 +217,7 @@ static int read_partition(struct fdisk_context *cxt, struct fdisk_partition *pa,
         return -1;
     if (label && strlen(label) < sizeof(ret->label))
         memcpy(ret->label, label, strlen(label) + 1);
+    ret->number = (unsigned)fdisk_partition_get_partno(pa) + 1;
     ret->offset_bytes = start * IB_GPT_SECTOR_SIZE;
     ret->size_bytes = size * IB_GPT_SECTOR_SIZE;
     return fdisk_gpt_get_partition_attrs(cxt, fdisk_partition_get_partno(pa), &ret->attributes);
@@ -269,7 +271,7 @@ int ib_gpt_read(int fd, const char *name, struct ib_gpt *ret, struct ib_error **
         return ib_fail(err, IB_E_IO, errno, name, "read");
     if (size < smallest)
         return no_table(name, err);
-    _cleanup_(unref_context) struct fdisk_context *cxt = open_context(fd, name, true, err);
+    _cleanup_(ib_fdisk_unrefp) struct fdisk_context *cxt = ib_fdisk_open(fd, name, true, err);
     if (!cxt)
         return -1;
     if (!fdisk_is_label(cxt, GPT))

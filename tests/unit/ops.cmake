@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 ib_unit_test(ops lock_run)
+ib_unit_test(ops flash)
 ib_unit_test(ops pins)
 ib_unit_test(ops inspect)
 

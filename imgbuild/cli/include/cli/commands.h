@@ -12,6 +12,7 @@ extern const struct ib_command ib_command_diff;
 extern const struct ib_command ib_command_doctor;
 extern const struct ib_command ib_command_explain;
 extern const struct ib_command ib_command_fetch;
+extern const struct ib_command ib_command_flash;
 extern const struct ib_command ib_command_inspect;
 extern const struct ib_command ib_command_keygen;
 extern const struct ib_command ib_command_list;

@@ -79,6 +79,15 @@ void ib_frame_compress(const void *raw, uint32_t raw_size, struct ib_buf *ret,
 int ib_frame_decompress(const struct ib_frame *frame, const void *data, void *raw, const char *name,
                         struct ib_error **err) _must_check_;
 
+/* The same for many frames, one thread at a time: a decoder keeps its memory between them. */
+struct ib_frame_decoder;
+struct ib_frame_decoder *ib_frame_decoder_new(void);
+struct ib_frame_decoder *ib_frame_decoder_free(struct ib_frame_decoder *decoder); /* NULL */
+void ib_frame_decoder_freep(struct ib_frame_decoder **decoder);
+int ib_frame_decode(struct ib_frame_decoder *decoder, const struct ib_frame *frame,
+                    const void *data, void *raw, const char *name,
+                    struct ib_error **err) _must_check_;
+
 /* Writes and reads the index; reading checks everything against the bounds above. */
 int ib_frames_save(const struct ib_frames *frames, const char *path,
                    struct ib_error **err) _must_check_;

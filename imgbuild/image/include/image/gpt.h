@@ -45,6 +45,7 @@ struct ib_gpt_partition {
     uint64_t attributes;
     uint64_t size_bytes;   /* a multiple of the sector size */
     uint64_t offset_bytes; /* filled in by ib_gpt_make */
+    unsigned number;       /* from 1; filled in by ib_gpt_make */
 };
 
 struct ib_gpt {
@@ -69,3 +70,28 @@ int ib_gpt_make(struct ib_gpt *gpt, const char *temp_dir, struct ib_buf *head, s
  */
 int ib_gpt_read(int fd, const char *name, struct ib_gpt *ret, struct ib_error **err) _must_check_;
 void ib_gpt_clear(struct ib_gpt *gpt);
+
+/* Whether these first bytes of an image hold a GPT, and for which sector size: 0 (none), 512, 4096.
+ */
+unsigned ib_gpt_find(const void *head, size_t size);
+
+#define IB_GPT_FIT_HEAD (34 * IB_GPT_SECTOR_SIZE) /* what ib_gpt_fit may change at the front */
+
+/*
+ * Makes an image's table fit a disk: the backup goes to the disk's end, the space up to there
+ * becomes usable, and partitions that are kept from the disk's old table are added, under their old
+ * numbers where those are free. `head` are the image's first IB_GPT_FIT_HEAD bytes, or NULL for an
+ * empty table of the identity `disk`. Appends the new first IB_GPT_FIT_HEAD and last
+ * IB_GPT_TAIL_SIZE bytes. IB_E_INVALID: the table is damaged; IB_E_REFUSED: a kept partition
+ * overlaps one of the image, or does not lie on the disk.
+ */
+struct ib_gpt_fit {
+    const void *head;
+    const char *name;    /* of the image, for messages */
+    struct ib_uuid disk; /* used where head is NULL */
+    uint64_t disk_size_bytes;
+    const struct ib_gpt_partition *kept;
+    size_t kept_count;
+};
+int ib_gpt_fit(const struct ib_gpt_fit *fit, struct ib_buf *ret_head, struct ib_buf *ret_tail,
+               struct ib_error **err) _must_check_;
