@@ -11,12 +11,14 @@
 #include "base/file.h"
 #include "cli/artifacts.h"
 #include "cli/commands.h"
+#include "cli/disk_list.h"
 #include "cli/text.h"
 #include "io/trust.h"
+#include "model/disk_rule.h"
 #include "ops/flash.h"
 
 struct options {
-    bool all, dry_run, yes, to_file;
+    bool list, all, dry_run, yes, to_file;
     const char *delta, *read_back, *ca_file, *output;
     struct ib_strv keep, key;
     uint64_t threads;
@@ -87,7 +89,17 @@ static int open_image(struct flash *f, const char *what, struct ib_error **err)
 /* "/dev/…" is a device; anything with '=' or a comparison is a rule. */
 static int find_disk(struct flash *f, const char *what, struct ib_error **err)
 {
-    return ib_disk_look(what, f->options->all, &f->disk, err);
+    bool all = f->options->all;
+
+    if (strchr(what, '/') || !strpbrk(what, "=<>"))
+        return ib_disk_look(what, all, &f->disk, err);
+    _cleanup_(ib_disk_rule_clear) struct ib_disk_rule rule = {0};
+    _cleanup_(ib_disks_clear) struct ib_disks disks = {0};
+    const struct ib_disk *picked = NULL;
+    if (ib_disk_rule_parse(what, &rule, err) < 0 || ib_disks_list(all, &disks, err) < 0 ||
+        ib_disk_rule_pick(&rule, &disks, &picked, err) < 0)
+        return -1;
+    return ib_disk_look(picked->path, all, &f->disk, err);
 }
 
 static void split_keep(const struct ib_strv *lists, struct ib_strv *ret)
@@ -108,7 +120,7 @@ static int plan(struct flash *f, struct ib_error **err)
     if (disk && fd >= 0 && ib_disk_refuse_if_holds(disk, fd, f->spec, err) < 0)
         return -1;
     if (disk && ib_disk_check(disk, err) < 0)
-        return -1;
+        return ib_wrap(err, disk->path, "write to");
     split_keep(&f->options->keep, &f->keep);
     struct stat st;
     uint64_t file_size = f->file && stat(f->file, &st) == 0 ? (uint64_t)st.st_size : 0;
@@ -313,18 +325,28 @@ static int run_flash(struct flash *f, char **argv, struct ib_error **err)
     return write_image(f, err);
 }
 
-static int run(struct ib_cli *cli, void *options, int argc _unused_, char **argv,
-               struct ib_error **err)
+static int run(struct ib_cli *cli, void *options, int argc, char **argv, struct ib_error **err)
 {
     const struct options *o = options;
     _cleanup_(flash_clear) struct flash f = {.cli = cli, .options = o};
 
+    if (o->list) {
+        if (argc > 0)
+            return ib_failf(err, IB_E_USAGE, "--list takes no arguments");
+        return ib_cli_list_disks(cli, o->all, err);
+    }
+    if (argc != 2) {
+        ib_failf(err, IB_E_USAGE, "an image and a device are needed");
+        return ib_hint(err, "imgbuild flash odin /dev/sdX; imgbuild flash --list shows disks");
+    }
     if (o->to_file && o->keep.count > 0)
         return ib_failf(err, IB_E_USAGE, "--keep is for disks, not for --to-file");
     return run_flash(&f, argv, err);
 }
 
 static const struct ib_option option_table[] = {
+    {"list", 'l', IB_OPT_FLAG, NULL, "show the disks, what is on them, and what forbids writing",
+     offsetof(struct options, list), NULL},
     {"dry-run", 'n', IB_OPT_FLAG, NULL, "show what would be done, and write nothing",
      offsetof(struct options, dry_run), NULL},
     {"yes", 'y', IB_OPT_FLAG, NULL, "do not ask (what is refused stays refused)",
@@ -353,18 +375,18 @@ static const struct ib_option option_table[] = {
 
 const struct ib_command ib_command_flash = {
     .name = "flash",
-    .arguments = "SOURCE DEVICE",
+    .arguments = "SOURCE DEVICE | --list",
     .summary = "write an image to a disk, safely",
     .description =
         "SOURCE is a node's name (its newest artifact), a file, - (a pipe) or an http(s) URL: an "
         "artifact, or any disk image, plain or packed by zstd, xz, gzip, bzip2 or lz4. DEVICE is a "
-        "disk's path.\n\n"
+        "disk's path, or a rule that one disk fits: model=…,serial=…,size>=….\n\n"
         "Disks that are in use, or that this system runs from, are refused. What would be lost is "
         "shown, and the disk must be named again. Frames are checked before they are written, and "
         "the partition table comes last: an interrupted disk does not boot, and the next run "
         "writes only what is missing.",
     .example = "imgbuild flash odin /dev/sdb",
-    .min_args = 2,
+    .min_args = 0,
     .max_args = 2,
     .argument_kind = IB_ARG_NODE,
     .options = option_table,
