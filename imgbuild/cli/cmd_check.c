@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* imgbuild check: all mistakes in recipes and lock. */
+/* imgbuild check: all mistakes in recipes, lock and templates. */
 #include <jansson.h>
 
 #include "base/file.h"
@@ -8,6 +8,7 @@
 #include "model/lock.h"
 #include "model/recipe.h"
 #include "ops/project.h"
+#include "ops/template.h"
 
 static int check_lock(const char *dir, struct ib_diags *diags, struct ib_error **err)
 {
@@ -68,7 +69,8 @@ static int run(struct ib_cli *cli, void *options _unused_, int argc _unused_, ch
             return -1;
         ib_error_clear(err); /* what it says is the first of the diagnostics */
     }
-    if (check_lock(dir, diags, err) < 0)
+    if (check_lock(dir, diags, err) < 0 ||
+        (recipe && ib_templates_check(dir, recipe, diags, err) < 0))
         return -1;
     ib_diags_sort(diags);
     if (ib_diags_count(diags) || cli->json)
@@ -84,9 +86,11 @@ static int run(struct ib_cli *cli, void *options _unused_, int argc _unused_, ch
 const struct ib_command ib_command_check = {
     .name = "check",
     .arguments = "",
-    .summary = "check recipes and lock",
-    .description = "Reads every recipe and the lock, and prints all mistakes on stdout, each with "
-                   "its file, line and column, what was expected, and the nearest valid name.\n\n"
+    .summary = "check recipes, lock and templates",
+    .description = "Reads every recipe, the lock and every file that recipes make a template, and "
+                   "prints all mistakes on stdout, each with its file, line and column, what was "
+                   "expected, and the nearest valid name. Templates are looked at once the recipes "
+                   "are right: they say which files are templates.\n\n"
                    "With --json they are an array of objects with the keys file, line, column, "
                    "message, expectation and suggestion; an empty one when all is right.",
     .example = "imgbuild check",

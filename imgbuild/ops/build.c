@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "build_internal.h"
 #include "ops/fetch.h"
+#include "ops/template.h"
 
 void ib_build_result_clear(struct ib_build_result *result)
 {
@@ -162,7 +163,9 @@ int ib_build_run(struct ib_project *project, const struct ib_build_options *opti
     if (ib_build_open(&b, err) < 0 || ib_mkdir_p(b.out_dir, err) < 0 ||
         check_without(&b, err) < 0 || select_nodes(&b, &nodes, &count, err) < 0)
         return -1;
-    if (fetch_inputs(&b, nodes, count, err) < 0)
+    /* before work that takes minutes, and not one mistake after the other */
+    if (ib_templates_check(project->dir, project->recipe, diags, err) < 0 ||
+        ib_diags_to_error(diags, err) < 0 || fetch_inputs(&b, nodes, count, err) < 0)
         return -1;
     return build_nodes(&b, nodes, count, ret, err);
 }

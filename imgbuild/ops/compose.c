@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "build_internal.h"
 #include "ops/data.h"
+#include "ops/template.h"
 #include "os/cleanup.h"
 #include "os/units.h"
 #include "os/users.h"
@@ -159,20 +160,11 @@ static int add_overlays(const struct ib_compose *c, struct ib_tree *tree, struct
 static int read_source(const struct ib_compose *c, const struct ib_file *file, struct ib_buf *ret,
                        struct ib_diags *diags, struct ib_error **err)
 {
+    if (file->is_template)
+        return ib_template_read(c->input.project_dir, file->source,
+                                ib_root_values(c->input.recipe, c->input.root), ret, diags, err);
     _cleanup_(ib_freep) char *host = ib_path_join(c->input.project_dir, file->source);
-    _cleanup_(ib_buf_clear) struct ib_buf raw = {0};
-
-    if (ib_read_file(host, MAX_FILE_SIZE, &raw, err) < 0)
-        return -1;
-    if (!file->is_template) {
-        ib_buf_append(ret, raw.data, raw.size);
-        return 0;
-    }
-    if (ib_recipe_expand(ib_root_values(c->input.recipe, c->input.root),
-                         raw.data ? (char *)raw.data : "", raw.size, file->source, 1, ret,
-                         diags) < 0)
-        return ib_diags_to_error(diags, err);
-    return 0;
+    return ib_read_file(host, MAX_FILE_SIZE, ret, err);
 }
 
 static int add_file(const struct ib_compose *c, struct ib_tree *tree, const struct ib_file *file,

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "model/yaml_write.h"
 #include "ops/overlay.h"
+#include "ops/template.h"
 
 #define ETC "imgbuild/identity/etc/"
 
@@ -210,19 +211,19 @@ static int add_file(struct ib_tree *tree, const struct ib_identity_input *input,
     _cleanup_(ib_freep) char *path = ib_asprintf("imgbuild/identity%s", file->path);
     struct ib_buf text = {0};
 
+    int r = 0;
     if (file->content) {
         ib_buf_append_str(&text, file->content);
+    } else if (file->is_template) {
+        r = ib_template_read(input->project_dir, file->source,
+                             ib_node_values(input->recipe, input->node), &text, diags, err);
     } else {
         _cleanup_(ib_freep) char *host = ib_path_join(input->project_dir, file->source);
-        _cleanup_(ib_buf_clear) struct ib_buf raw = {0};
-        if (ib_read_file(host, MAX_FILE_SIZE, &raw, err) < 0)
-            return -1;
-        if (!file->is_template)
-            ib_buf_append(&text, raw.data, raw.size);
-        else if (ib_recipe_expand(ib_node_values(input->recipe, input->node),
-                                  raw.data ? (char *)raw.data : "", raw.size, file->source, 1,
-                                  &text, diags) < 0)
-            return ib_diags_to_error(diags, err);
+        r = ib_read_file(host, MAX_FILE_SIZE, &text, err);
+    }
+    if (r < 0) {
+        ib_buf_clear(&text);
+        return -1;
     }
     return add_text(tree, path, file->mode, &text, err);
 }

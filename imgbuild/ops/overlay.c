@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "ops/template.h"
 
-enum { MAX_TEMPLATE_SIZE = 4 << 20, MAX_SIZE_IN_MEMORY = 1 << 20, MAX_DEPTH = 64 };
+enum { MAX_SIZE_IN_MEMORY = 1 << 20, MAX_DEPTH = 64 };
 
 struct entry {
     char *path;   /* in the tree */
@@ -22,6 +23,7 @@ struct entry {
 };
 
 struct ib_overlay {
+    char *project_dir;
     char *name;
     struct entry *entries; /* sorted by path, so that parents come first */
     size_t count, capacity;
@@ -117,6 +119,7 @@ struct ib_overlay *ib_overlay_read(const char *project_dir, const char *name, st
     _cleanup_(ib_freep) char *host = ib_asprintf("%s/overlays/%s", project_dir, name);
     _cleanup_(ib_overlay_freep) struct ib_overlay *o = ib_calloc(1, sizeof(*o));
 
+    o->project_dir = ib_strdup(project_dir);
     o->name = ib_strdup(name);
     if (read_directory(o, host, "", 0, err) < 0) {
         ib_wrap(err, name, "read overlay");
@@ -137,6 +140,7 @@ struct ib_overlay *ib_overlay_free(struct ib_overlay *overlay)
         free(overlay->entries[i].target);
     }
     free(overlay->entries);
+    free(overlay->project_dir);
     free(overlay->name);
     free(overlay);
     return NULL;
@@ -244,21 +248,37 @@ static int apply_rules(const struct ib_tree *tree, const struct entry *e,
     return 0;
 }
 
-static struct ib_node *add_template(struct ib_tree *tree, const char *path, const struct entry *e,
-                                    uint32_t mode, const struct ib_values *values,
-                                    struct ib_diags *diags, struct ib_error **err)
+/* Relative to the project, as in messages about recipes. The caller frees. */
+static char *name_of(const struct ib_overlay *o, const struct entry *e)
 {
-    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
-    _cleanup_(ib_buf_clear) struct ib_buf expanded = {0};
+    return ib_asprintf("overlays/%s/%s", o->name, e->path);
+}
 
-    if (ib_read_file(e->host, MAX_TEMPLATE_SIZE, &text, err) < 0)
-        return NULL;
-    if (ib_recipe_expand(values, text.data ? (char *)text.data : "", text.size, e->host, 1,
-                         &expanded, diags) < 0) {
-        ib_diags_to_error(diags, err);
-        return NULL;
+void ib_overlay_templates(const struct ib_overlay *overlay, const struct ib_rule *rules,
+                          size_t rule_count, struct ib_strv *ret)
+{
+    for (size_t i = 0; i < overlay->count; i++) {
+        const struct entry *e = &overlay->entries[i];
+        _cleanup_(ib_freep) char *absolute = ib_asprintf("/%s", e->path);
+        bool is_template = false;
+        for (size_t k = 0; k < rule_count; k++)
+            is_template |= rules[k].is_template && rule_matches(&rules[k], absolute);
+        if (is_template && S_ISREG(e->mode))
+            ib_strv_take(ret, name_of(overlay, e));
     }
-    return ib_tree_add_file(tree, path, mode, expanded.data, expanded.size, IB_LAYER_OVERLAYS, err);
+}
+
+static struct ib_node *add_template(const struct ib_overlay *o, struct ib_tree *tree,
+                                    const char *path, const struct entry *e, uint32_t mode,
+                                    const struct ib_values *values, struct ib_diags *diags,
+                                    struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *name = name_of(o, e);
+    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
+
+    if (ib_template_read(o->project_dir, name, values, &text, diags, err) < 0)
+        return NULL;
+    return ib_tree_add_file(tree, path, mode, text.data, text.size, IB_LAYER_OVERLAYS, err);
 }
 
 /* Small files are read at once; of a large one the tree keeps a descriptor. */
@@ -282,9 +302,10 @@ static struct ib_node *add_regular(struct ib_tree *tree, const char *path, const
     return ib_tree_add_file_range(tree, path, mode, fd, 0, e->size, IB_LAYER_OVERLAYS, err);
 }
 
-static int apply_entry(const struct entry *e, struct ib_tree *tree, const char *path,
-                       const struct outcome *outcome, const struct ib_values *values,
-                       struct ib_diags *diags, struct ib_error **err)
+static int apply_entry(const struct ib_overlay *o, const struct entry *e, struct ib_tree *tree,
+                       const char *path, const struct outcome *outcome,
+                       const struct ib_values *values, struct ib_diags *diags,
+                       struct ib_error **err)
 {
     struct ib_node *node;
 
@@ -297,7 +318,7 @@ static int apply_entry(const struct entry *e, struct ib_tree *tree, const char *
     } else if (S_ISLNK(e->mode)) {
         node = ib_tree_add_symlink(tree, path, e->target, IB_LAYER_OVERLAYS, err);
     } else if (outcome->is_template) {
-        node = add_template(tree, path, e, outcome->mode, values, diags, err);
+        node = add_template(o, tree, path, e, outcome->mode, values, diags, err);
     } else {
         node = add_regular(tree, path, e, outcome->mode, err);
     }
@@ -317,7 +338,7 @@ int ib_overlay_apply(const struct ib_overlay *overlay, struct ib_tree *tree, con
         _cleanup_(ib_freep) char *path = ib_path_join(below, e->path);
         struct outcome outcome;
         if (apply_rules(tree, e, rules, rule_count, &outcome, err) < 0 ||
-            apply_entry(e, tree, path, &outcome, values, diags, err) < 0) {
+            apply_entry(overlay, e, tree, path, &outcome, values, diags, err) < 0) {
             ib_wrap(err, e->path, "add file");
             return ib_wrap(err, overlay->name, "apply overlay");
         }

@@ -24,6 +24,10 @@ void ib_overlay_freep(struct ib_overlay **overlay);
 int ib_overlay_hash(const struct ib_overlay *overlay, struct ib_sha256 *ret,
                     struct ib_error **err) _must_check_;
 
+/* Adds the names, relative to the project, of the files that the rules make templates. */
+void ib_overlay_templates(const struct ib_overlay *overlay, const struct ib_rule *rules,
+                          size_t rule_count, struct ib_strv *ret);
+
 /*
  * Lays it over `tree` at the directory `below` ("": its root), under the rules (count of them;
  * later ones win). Regular files that a rule makes templates get the values put in; mistakes there
