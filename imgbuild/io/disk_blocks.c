@@ -284,10 +284,10 @@ static void add_loop(const struct ib_blocks *blocks, struct ib_block *b, const c
             if (blocks->mounts[i].devno == devno)
                 add_all(&b->below, &blocks->mounts[i].on);
     }
-    if (ib_startswith(file, "/dev/"))
-        ib_block_set_add(&b->below, ib_blocks_resolve(blocks, file));
+    size_t device = ib_startswith(file, "/dev/") ? ib_blocks_resolve(blocks, file) : IB_NO_BLOCK;
     const struct ib_mount *mount = ib_blocks_mount_of(blocks, file);
-    if (mount)
+    ib_block_set_add(&b->below, device);
+    if (device == IB_NO_BLOCK && mount)
         add_all(&b->below, &mount->on);
 }
 

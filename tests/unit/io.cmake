@@ -3,6 +3,7 @@
 ib_unit_test(io archive)
 ib_unit_test(io archive_hostile)
 ib_unit_test(io cache)
+ib_unit_test(io disk)
 ib_unit_test(io fetch)
 ib_unit_test(io minisign)
 target_link_libraries(test_minisign PRIVATE PkgConfig::CRYPTO)
