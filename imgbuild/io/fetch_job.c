@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "fetch_internal.h"
+#include "http_answer.h"
 
 enum { PROGRESS_MADE = 1024 * 1024 }; /* bytes after which a place has earned new retries */
 static const uint64_t DEFAULT_MAX_SIZE = 8 * IB_GIB;
@@ -180,20 +181,13 @@ static bool has_header(CURL *easy, const char *name, const char **ret)
     return true;
 }
 
-/* RFC 9110 section 14.4: "bytes FIRST-LAST/TOTAL", TOTAL perhaps "*". */
+/* Whether the rest of the file comes, from where we asked for it. */
 static bool range_fits(const char *value, uint64_t first, uint64_t total)
 {
-    uint64_t is_first, is_last, is_total;
-    int end = 0;
+    struct ib_content_range range;
 
-    if (sscanf(value, "bytes %" SCNu64 "-%" SCNu64 "/%n", &is_first, &is_last, &end) != 2 || !end)
-        return false;
-    if (is_first != first || is_last < first)
-        return false;
-    if (ib_streq(value + end, "*"))
-        return true;
-    return ib_parse_u64(value + end, UINT64_MAX, &is_total) && is_last < is_total &&
-           (!total || is_total == total);
+    return ib_content_range_parse(value, &range) && range.satisfied && range.first == first &&
+           (range.total == UINT64_MAX || !total || range.total == total);
 }
 
 static bool refuse(struct ib_fetch_job *job, char *why)

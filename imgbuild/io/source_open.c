@@ -30,9 +30,12 @@ struct ib_source *ib_source_open(const char *spec, const struct ib_source_option
 
     if (ib_streq(spec, "-"))
         return ib_source_file_new(STDIN_FILENO, "standard input", true, progress, err);
+    if (ib_is_http_url(spec))
+        return ib_source_http_new(spec, options, err);
     const char *scheme = strstr(spec, "://");
     if (scheme && !ib_path_exists(spec) && !memchr(spec, '/', (size_t)(scheme - spec))) {
-        ib_failf(err, IB_E_UNSUPPORTED, "'%s' is not a file", spec);
+        ib_failf(err, IB_E_UNSUPPORTED, "'%s' is neither a file nor an address of http or https",
+                 spec);
         ib_hint(err, "download it first, or pipe it in: curl … | imgbuild flash - DEVICE");
         return NULL;
     }
