@@ -28,6 +28,7 @@ const struct ib_command *const ib_commands[] = {
     &ib_command_unpack,
     &ib_command_keygen,
     &ib_command_sign,
+    &ib_command_verify,
     &ib_command_clean,
     &ib_command_doctor,
     &ib_command_schema,

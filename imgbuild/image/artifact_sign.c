@@ -21,7 +21,7 @@ enum { COMMENT_PART_MAX = 200 };
 /* A text from a manifest inside one line of a trusted comment. */
 static void append_part(struct ib_buf *out, const char *name, const char *value)
 {
-    ib_buf_printf(out, "\t%s:", name);
+    ib_buf_printf(out, " %s:", name);
     for (size_t i = 0; value && value[i] && i < COMMENT_PART_MAX; i++) {
         char c = value[i] > ' ' && value[i] < 0x7f ? value[i] : '_';
         ib_buf_append(out, &c, 1);

@@ -94,7 +94,7 @@ static int check_frame(const struct walk *walk, struct worker *w, const struct i
     w->raw.size = 0;
     uint8_t *raw = ib_buf_reserve(&w->raw, f->raw_size);
     if (ib_frame_decompress(&frame, packed, raw, walk->name, err) < 0)
-        return ib_hint(err, "it is damaged: get it again from where it was built");
+        return ib_hint(err, "get it again from where it was built");
     if (!f->zero)
         return 0;
     if (!ib_is_zero(raw, f->raw_size))

@@ -214,11 +214,13 @@ static int open_file(const struct opening *o)
 
     if (fd < 0)
         return -1;
-    if (fstat(fd, &st) < 0 || (st.st_size >= 4 && ib_pread_full(fd, magic, 4, 0) < 0))
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (fstat(fd, &st) < 0 || size < 0 || (size >= 4 && ib_pread_full(fd, magic, 4, 0) < 0))
         return ib_fail(o->err, IB_E_IO, errno, image->path, "read");
-    if (!S_ISREG(st.st_mode))
-        return ib_failf(o->err, IB_E_INVALID, "'%s' is not a regular file", image->path);
-    image->file_size_bytes = (uint64_t)st.st_size;
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return ib_failf(o->err, IB_E_INVALID, "'%s' is neither a regular file nor a disk",
+                        image->path);
+    image->file_size_bytes = (uint64_t)size;
     if (ib_le32(magic) != ZSTD_MAGIC)
         return 0;
     image->artifact = ib_artifact_open_fd(fd, image->path, o->err);

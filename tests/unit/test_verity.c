@@ -134,6 +134,73 @@ Test(verity, check_finds_one_flipped_byte_anywhere)
     ok(ib_verity_check(p.data, p.hash, &root_hash, &err), &err);
 }
 
+/* Data and tree one behind the other in one file, at places that are multiples of 512 only. */
+enum { DATA_AT = 3 * 512, GAP = 5 * 512 };
+
+static char *make_disk(const struct place *p, struct ib_verity_place *place, uint64_t data_size)
+{
+    char *path = ib_path_join(p->dir, "disk");
+    _cleanup_(ib_closep) int out = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    _cleanup_(ib_closep) int data = open(p->data, O_RDONLY | O_CLOEXEC);
+    _cleanup_(ib_closep) int hash = open(p->hash, O_RDONLY | O_CLOEXEC);
+
+    *place = (struct ib_verity_place){.data_offset = DATA_AT,
+                                      .data_size = data_size,
+                                      .hash_offset = DATA_AT + data_size + GAP,
+                                      .hash_size = ib_verity_hash_size(data_size)};
+    cr_assert_eq(lseek(out, DATA_AT, SEEK_SET), DATA_AT);
+    cr_assert_eq(ib_copy_range(data, 0, out, data_size), 0);
+    cr_assert_eq(lseek(out, (off_t)place->hash_offset, SEEK_SET), (off_t)place->hash_offset);
+    cr_assert_eq(ib_copy_range(hash, 0, out, place->hash_size), 0);
+    return path;
+}
+
+/* Each level of the tree, first and last block, and the data; four levels with 128^2 + 1 blocks. */
+Test(verity, a_tree_in_place_is_checked_as_libcryptsetup_does)
+{
+    static const size_t block_counts[] = {2, 128, 129, 128 * 128 + 1};
+
+    for (size_t i = 0; i < IB_ARRAY_SIZE(block_counts); i++) {
+        _cleanup_(place_clear) struct place p = place_new();
+        uint64_t size = block_counts[i] * (uint64_t)IB_VERITY_BLOCK_SIZE, covered;
+        struct ib_sha256 expected, root;
+        struct ib_error *err = NULL;
+        struct ib_verity_place place;
+        write_data(p.data, block_counts[i]);
+        ok(ib_verity_format(p.data, p.hash, &p.params, &expected, &err), &err);
+        _cleanup_(ib_freep) char *disk = make_disk(&p, &place, size);
+        _cleanup_(ib_reader_freep) struct ib_reader *reader = ib_reader_open(disk, &err);
+        place.reader = reader;
+        ok(ib_verity_read_root_hash(&place, &root, &covered, &err), &err);
+        cr_assert(ib_sha256_equal(&root, &expected) && covered == size);
+        ok(ib_verity_check_place(&place, &root, NULL, NULL, &err), &err);
+
+        for (uint64_t at = 0; at < place.hash_size / IB_VERITY_BLOCK_SIZE; at += 1 + at / 2) {
+            off_t byte = (off_t)(place.hash_offset + at * IB_VERITY_BLOCK_SIZE + 2);
+            flip_byte(disk, byte);
+            cr_assert_eq(ib_verity_check_place(&place, &root, NULL, NULL, &err), -1, "block %llu",
+                         (unsigned long long)at);
+            ib_error_clear(&err);
+            flip_byte(disk, byte);
+        }
+        const uint64_t bytes[] = {0, size / 2, size - 1};
+        for (size_t j = 0; j < IB_ARRAY_SIZE(bytes); j++) {
+            flip_byte(disk, (off_t)(DATA_AT + bytes[j]));
+            cr_assert_eq(ib_verity_check_place(&place, &root, NULL, NULL, &err), -1);
+            cr_assert_eq(ib_error_code(err), IB_E_VERIFY);
+            ib_error_clear(&err);
+            flip_byte(disk, (off_t)(DATA_AT + bytes[j]));
+        }
+        place.data_size = size - 1;
+        cr_assert_eq(ib_verity_read_root_hash(&place, &root, &covered, &err), -1);
+        ib_error_clear(&err);
+        place.data_size = size;
+        place.hash_size -= IB_VERITY_BLOCK_SIZE;
+        cr_assert_eq(ib_verity_read_root_hash(&place, &root, &covered, &err), -1);
+        ib_error_clear(&err);
+    }
+}
+
 Test(verity, refuses_what_is_no_block_multiple_or_no_hash_tree)
 {
     _cleanup_(place_clear) struct place p = place_new();

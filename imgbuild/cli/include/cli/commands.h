@@ -23,3 +23,4 @@ extern const struct ib_command ib_command_schema;
 extern const struct ib_command ib_command_show;
 extern const struct ib_command ib_command_sign;
 extern const struct ib_command ib_command_unpack;
+extern const struct ib_command ib_command_verify;

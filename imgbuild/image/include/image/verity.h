@@ -8,6 +8,8 @@
 #pragma once
 
 #include "base/hash.h"
+#include "base/progress.h"
+#include "image/reader.h"
 
 #define IB_VERITY_BLOCK_SIZE 4096
 
@@ -32,6 +34,26 @@ int ib_verity_format(const char *data_path, const char *hash_path,
  */
 int ib_verity_check(const char *data_path, const char *hash_path, const struct ib_sha256 *root_hash,
                     struct ib_error **err) _must_check_;
+
+/* Data and hash tree inside an image or disk: the partitions' offsets and sizes in bytes. */
+struct ib_verity_place {
+    const struct ib_reader *reader;
+    uint64_t data_offset, data_size;
+    uint64_t hash_offset, hash_size;
+};
+
+/* The root hash as the tree's top block gives it, and how much data it covers; nothing else is
+ * checked. IB_E_INVALID when there is no tree of this format, or it does not fit. */
+int ib_verity_read_root_hash(const struct ib_verity_place *place, struct ib_sha256 *ret,
+                             uint64_t *ret_data_size, struct ib_error **err) _must_check_;
+
+/*
+ * ib_verity_check for that: reads all of the tree and all of the data that it covers, on all
+ * processors. `step` is advanced by bytes of data. IB_E_VERIFY names the byte of the disk.
+ */
+int ib_verity_check_place(const struct ib_verity_place *place, const struct ib_sha256 *root_hash,
+                          struct ib_progress *progress, struct ib_step *step,
+                          struct ib_error **err) _must_check_;
 
 /* The size in bytes of the hash file that ib_verity_format makes for so much data. */
 uint64_t ib_verity_hash_size(uint64_t data_size_bytes);
