@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 ib_unit_test(image
     artifact
+    bmap_read
     cpio
     esp
     frames
