@@ -4,8 +4,10 @@
  *
  * A file is read at any offset by any thread. A pipe and a server are *sequential*: one thread at a
  * time, offsets only grow, and what lies between two reads is passed over (a pipe) or never asked
- * for (a server). A server's bytes are fetched ahead in several Range requests at once; all answers
- * must be of one version (ETag or Last-Modified, and length), or it is IB_E_NETWORK.
+ * for (a server). A server's bytes are fetched ahead in several Range requests at once, by a thread
+ * of the source's own, which holds at most ahead_bytes and what is being read; all answers must be
+ * of one version (ETag or Last-Modified, and length), or it is IB_E_NETWORK. A server that ignores
+ * Range is read as one stream. docs/reference/sources.md has the whole table.
  */
 #pragma once
 
