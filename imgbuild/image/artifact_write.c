@@ -12,7 +12,7 @@
 #include "image/bytes.h"
 #include "image/chunk.h"
 
-enum { MANIFEST_HEADER = 16, SEEK_ENTRY = 8, SEEK_FOOTER = 9 };
+enum { ZEROS_KEPT = 8, MANIFEST_HEADER = 16, SEEK_ENTRY = 8, SEEK_FOOTER = 9 };
 #define SEEKABLE_MAGIC UINT32_C(0x8F92EAB1)
 
 /* Where a frame's bytes are: in a file, or in the plan's own memory (fd -1). */
@@ -28,7 +28,8 @@ struct plan {
     uint64_t raw_end;
     struct ib_buf memory; /* compressed frames made here */
     const struct ib_manifest *manifest;
-    struct ib_frame zeros; /* the last frame of zeros made, in memory */
+    struct ib_frame zeros[ZEROS_KEPT]; /* made already, in memory: at most 16 MiB each to hash */
+    size_t next_zeros;
 };
 
 static void plan_clear(struct plan *p)
@@ -81,19 +82,26 @@ static uint64_t next_boundary(const struct ib_manifest *m, uint64_t offset)
     return next;
 }
 
+static const struct ib_frame *get_zeros(struct plan *p, uint32_t size)
+{
+    for (size_t i = 0; i < ZEROS_KEPT; i++)
+        if (p->zeros[i].raw_size == size)
+            return &p->zeros[i];
+    struct ib_frame *zeros = &p->zeros[p->next_zeros++ % ZEROS_KEPT];
+    _cleanup_(ib_freep) uint8_t *raw = ib_calloc(1, size);
+    uint64_t at = p->memory.size;
+    ib_frame_compress(raw, size, &p->memory, zeros);
+    zeros->offset = at;
+    zeros->zero = true;
+    return zeros;
+}
+
 static int plan_zeros(struct plan *p, uint64_t size, struct ib_error **err)
 {
     while (size > 0) {
         uint64_t to_boundary = next_boundary(p->manifest, p->raw_end) - p->raw_end;
         uint32_t n = (uint32_t)IB_MIN(IB_MIN(size, to_boundary), IB_FRAME_RAW_MAX);
-        if (p->zeros.raw_size != n) {
-            _cleanup_(ib_freep) uint8_t *raw = ib_calloc(1, n);
-            uint64_t at = p->memory.size;
-            ib_frame_compress(raw, n, &p->memory, &p->zeros);
-            p->zeros.offset = at;
-            p->zeros.zero = true;
-        }
-        if (plan_frame(p, &p->zeros, -1, err) < 0)
+        if (plan_frame(p, get_zeros(p, n), -1, err) < 0)
             return -1;
         size -= n;
     }

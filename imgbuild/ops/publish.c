@@ -81,18 +81,6 @@ static void add_partitions(const struct ib_node_work *w, struct ib_manifest *m)
     }
 }
 
-static int hash_uki(const struct ib_node_work *w, struct ib_manifest *m, struct ib_error **err)
-{
-    _cleanup_(ib_closep) int fd = ib_open_read(w->uki, err);
-
-    if (fd < 0)
-        return -1;
-    if (ib_sha256_fd(fd, &m->uki, NULL) < 0)
-        return ib_fail(err, IB_E_IO, errno, w->uki, "read");
-    m->has_uki = true;
-    return 0;
-}
-
 static struct ib_manifest *make_manifest(const struct ib_build *b, const struct ib_node_spec *node,
                                          const struct ib_node_work *w, struct ib_error **err)
 {
@@ -116,7 +104,9 @@ static struct ib_manifest *make_manifest(const struct ib_build *b, const struct 
     m->sector_size = IB_GPT_SECTOR_SIZE;
     add_partitions(w, m);
     add_sources(b, node, m);
-    if (add_packages(w, m, err) < 0 || hash_uki(w, m, err) < 0)
+    m->uki = w->uki_hash;
+    m->has_uki = true;
+    if (add_packages(w, m, err) < 0)
         return NULL;
     return ib_steal(&m);
 }
@@ -158,9 +148,12 @@ static int write_artifact(const struct ib_build *b, struct ib_node_work *w, stru
                                     b->project->progress, ret, err);
 }
 
-/* Copies a file to `path` unless one of the same size is there already; its hash goes to sums. */
-static int publish_copy(const char *from, const char *path, bool keep, struct ib_sums *sums,
-                        struct ib_error **err)
+/*
+ * Copies a file to `path`; its hash goes to sums. `known`: the hash. Where it is NULL it is made,
+ * but a file of the same size that is there already stays.
+ */
+static int publish_copy(const char *from, const char *path, const struct ib_sha256 *known,
+                        struct ib_sums *sums, struct ib_error **err)
 {
     _cleanup_(ib_closep) int in = ib_open_read(from, err);
     struct ib_sha256 hash;
@@ -170,7 +163,7 @@ static int publish_copy(const char *from, const char *path, bool keep, struct ib
         return -1;
     if (fstat(in, &st) < 0)
         return ib_fail(err, IB_E_IO, errno, from, "look at");
-    if (keep && stat(path, &old) == 0 && old.st_size == st.st_size &&
+    if (!known && stat(path, &old) == 0 && old.st_size == st.st_size &&
         ib_sums_has(sums, ib_path_base(path)))
         return 0;
     _cleanup_(ib_atomic_freep) struct ib_atomic *out = ib_atomic_open(path, 0644, err);
@@ -178,9 +171,9 @@ static int publish_copy(const char *from, const char *path, bool keep, struct ib
         return -1;
     if (ib_copy_range(in, 0, ib_atomic_fd(out), (uint64_t)st.st_size) < 0)
         return ib_fail(err, IB_E_IO, errno, path, "write");
-    if (ib_sha256_fd(in, &hash, NULL) < 0)
+    if (!known && ib_sha256_fd(in, &hash, NULL) < 0)
         return ib_fail(err, IB_E_IO, errno, from, "read");
-    ib_sums_set(sums, ib_path_base(path), &hash);
+    ib_sums_set(sums, ib_path_base(path), known ? known : &hash);
     return ib_atomic_commit(out, err);
 }
 
@@ -203,9 +196,9 @@ static int publish_root(const struct ib_build *b, const struct ib_node_spec *nod
     _cleanup_(ib_freep) char *root_out = out_path(b, node->root->name, ".root.zst");
     _cleanup_(ib_freep) char *verity_out = out_path(b, node->root->name, ".verity.zst");
 
-    if (publish_copy(root, root_out, true, sums, err) < 0)
+    if (publish_copy(root, root_out, NULL, sums, err) < 0)
         return -1;
-    return publish_copy(verity, verity_out, true, sums, err);
+    return publish_copy(verity, verity_out, NULL, sums, err);
 }
 
 /* The signature that is in the artifact, for the manifest beside it; an old one goes away. */
@@ -242,7 +235,7 @@ static int publish_beside(const struct ib_build *b, const struct ib_node_spec *n
     if (publish_text(&json, json_path, sums, err) < 0 ||
         publish_signature(b, m, &json, json_path, err) < 0 ||
         publish_text(&bmap, bmap_path, sums, err) < 0 ||
-        publish_copy(w->uki, efi_path, false, sums, err) < 0 ||
+        publish_copy(w->uki, efi_path, &w->uki_hash, sums, err) < 0 ||
         publish_root(b, node, w, sums, err) < 0)
         return -1;
     return ib_sums_save(sums, b->options->sign_key, err);

@@ -288,6 +288,45 @@ static int make_esp_frames(const struct ib_build *b, struct ib_node_work *w, str
     return ib_cache_entry_commit(entry, err);
 }
 
+/* The UKI's hash, made while the ESP is. */
+struct hash_job {
+    const char *path;
+    struct ib_sha256 hash;
+    struct ib_error *err;
+    int result;
+};
+
+static void *run_hash_job(void *userdata)
+{
+    struct hash_job *job = userdata;
+    _cleanup_(ib_closep) int fd = ib_open_read(job->path, &job->err);
+
+    job->result = fd < 0 ? -1 : ib_sha256_fd(fd, &job->hash, NULL);
+    if (job->result < 0 && !job->err)
+        job->result = ib_fail(&job->err, IB_E_IO, errno, job->path, "read");
+    return NULL;
+}
+
+static int make_esp_and_hash(const struct ib_build *b, const struct ib_node_spec *node,
+                             struct ib_node_work *w, struct ib_error **err)
+{
+    struct hash_job job = {.path = w->uki};
+    pthread_t thread;
+
+    int r = pthread_create(&thread, NULL, run_hash_job, &job);
+    if (r != 0)
+        return ib_fail(err, IB_E_IO, r, NULL, "start a thread");
+    r = make_esp(b, node, w, err) < 0 || make_gpt(b, node, w, err) < 0 ? -1 : 0;
+    pthread_join(thread, NULL);
+    if (r == 0 && job.result < 0) {
+        *err = job.err;
+        return -1;
+    }
+    ib_error_free(job.err);
+    w->uki_hash = job.hash;
+    return r;
+}
+
 static int make_parts(const struct ib_build *b, const struct ib_node_spec *node,
                       struct ib_node_work *w, struct ib_error **err)
 {
@@ -295,7 +334,7 @@ static int make_parts(const struct ib_build *b, const struct ib_node_spec *node,
     if (!w->dir || make_identity(b, node, &w->info, &w->identity, &w->os_release, err) < 0)
         return -1;
     w->cmdline = make_cmdline(node, &w->info);
-    if (make_uki(b, w, err) < 0 || make_esp(b, node, w, err) < 0 || make_gpt(b, node, w, err) < 0)
+    if (make_uki(b, w, err) < 0 || make_esp_and_hash(b, node, w, err) < 0)
         return -1;
     return make_esp_frames(b, w, err);
 }

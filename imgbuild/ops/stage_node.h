@@ -15,6 +15,7 @@ struct ib_node_work {
     struct ib_buf identity; /* cpio */
     char *os_release, *cmdline;
     char *dir, *uki, *esp;
+    struct ib_sha256 uki_hash;
     struct ib_gpt gpt;
     struct ib_gpt_partition partitions[IB_NODE_PARTITIONS];
     struct ib_buf head, tail; /* of the disk */
