@@ -458,9 +458,10 @@ static void run(const char *command)
     ib_strv_clear(&argv);
 }
 
-/* nginx, with and without TLS, on the port behind the double's. */
-static void start_nginx(void)
+/* nginx, on `port`, and with TLS on the port that it returns: ports that two doubles had. */
+static unsigned start_nginx(void)
 {
+    const unsigned tls_port = port;
     _cleanup_(ib_freep) char *program = ib_find_program("nginx"), *openssl = NULL;
     _cleanup_(ib_freep) char *conf = ib_path_join(dir, "nginx.conf");
     struct ib_buf text = {0};
@@ -468,33 +469,39 @@ static void start_nginx(void)
     openssl = ib_find_program("openssl");
     if (!program || !openssl)
         cr_skip_test("nginx and openssl are needed");
+    struct ib_child *first = server;
+    cr_assert(start_server(0));
+    ib_child_kill(first);
+    ib_child_kill(server);
     _cleanup_(ib_freep) char *make = ib_asprintf(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=t "
         "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem",
         dir, dir);
     run(make);
     ib_buf_printf(&text,
-                  "user root; worker_processes 1; daemon off; pid %s/pid; error_log %s/errors;\n"
+                  "user root; master_process off; daemon off; pid %s/pid; error_log %s/errors;\n"
                   "events {}\nhttp { access_log off; root %s; client_body_temp_path %s/b;\n"
                   "proxy_temp_path %s/p; fastcgi_temp_path %s/f; uwsgi_temp_path %s/u;\n"
                   "scgi_temp_path %s/s;\n"
                   "server { listen 127.0.0.1:%u; listen 127.0.0.1:%u ssl;\n"
-                  "ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem; } }\n",
-                  dir, dir, dir, dir, dir, dir, dir, dir, port + 1, port + 2, dir, dir);
+                  "ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;\n"
+                  "location /down { return 302 http://127.0.0.1:%u/disk.img; } } }\n",
+                  dir, dir, dir, dir, dir, dir, dir, dir, port, tls_port, dir, dir, port);
     cr_assert_eq(ib_write_file(conf, 0644, text.data, text.size, NULL), 0);
     ib_buf_clear(&text);
     const char *const argv[] = {"nginx", "-c", conf, NULL};
-    ib_child_kill(server);
     server = ib_spawn(&(struct ib_run){.argv = argv}, NULL);
     cr_assert_not_null(server);
     sleep_ms(300);
+    return tls_port;
 }
 
 Test(source_http, nginx)
 {
-    start_nginx();
-    _cleanup_(ib_freep) char *url = ib_asprintf("http://127.0.0.1:%u/disk.img", port + 1);
-    _cleanup_(ib_freep) char *tls = ib_asprintf("https://127.0.0.1:%u/disk.img", port + 2);
+    const unsigned tls_port = start_nginx();
+    _cleanup_(ib_freep) char *url = ib_asprintf("http://127.0.0.1:%u/disk.img", port);
+    _cleanup_(ib_freep) char *tls = ib_asprintf("https://127.0.0.1:%u/disk.img", tls_port);
+    _cleanup_(ib_freep) char *down = ib_asprintf("https://127.0.0.1:%u/down", tls_port);
     _cleanup_(ib_freep) char *ca = ib_path_join(dir, "cert.pem");
     _cleanup_(ib_freep) char *image = ib_path_join(dir, "disk.img");
     _cleanup_(ib_error_freep) struct ib_error *err = NULL, *changed = NULL;
@@ -511,6 +518,10 @@ Test(source_http, nginx)
     cr_assert_not_null(secure);
     cr_assert_eq(read_all(secure, NULL), 0);
     cr_assert_eq(memcmp(data, content, SIZE), 0);
+
+    ib_error_clear(&err);
+    cr_assert_null(ib_source_open(down, &options, &err)); /* what began with TLS stays so */
+    check_error(err, "down", IB_E_NETWORK, "rotocol");
 
     /* replaced while we read */
     _cleanup_(ib_source_freep) struct ib_source *old = ib_source_open(url, &options, NULL);
