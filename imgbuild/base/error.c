@@ -154,6 +154,8 @@ int ib_error_errno(const struct ib_error *err)
 
 const char *ib_error_hint(const struct ib_error *err)
 {
+    if (!err->hint && err->code == IB_E_PERMISSION)
+        return "see who may use it (ls -ld), and let this user, or choose another place";
     return err->hint;
 }
 
@@ -181,8 +183,8 @@ void ib_error_print(const struct ib_error *err, const char *program, FILE *out)
     fprintf(out, "%s: %s\n", program, ib_error_line(err, 0));
     for (size_t i = 1; i < ib_error_depth(err); i++)
         fprintf(out, "  because: %s\n", ib_error_line(err, i));
-    if (err->hint)
-        fprintf(out, "  try: %s\n", err->hint);
+    if (ib_error_hint(err))
+        fprintf(out, "  try: %s\n", ib_error_hint(err));
 }
 
 const char *ib_error_code_name(enum ib_error_code code)

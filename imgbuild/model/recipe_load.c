@@ -128,7 +128,7 @@ int ib_recipe_source_read(const char *project_dir, struct ib_recipe_source *ret,
         if (i > 0 && !ib_path_exists(path))
             continue;
         if (list_below(&l, directories[i], 0, err) < 0) {
-            if (i == 0)
+            if (i == 0 && err && ib_error_code(*err) == IB_E_NOT_FOUND)
                 ib_hint(err, "run imgbuild in the directory that holds recipes/, or name it "
                              "with -C");
             return ib_wrap(err, project_dir, "read recipes in");

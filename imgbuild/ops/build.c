@@ -26,6 +26,13 @@ void ib_build_close(struct ib_build *b)
     free(b->out_dir);
 }
 
+int ib_out_hint(const struct ib_build *b, struct ib_error **err)
+{
+    if (err && ib_error_code(*err) == IB_E_PERMISSION)
+        ib_hint(err, "make '%s' writable, or choose another place with --output DIR", b->out_dir);
+    return -1;
+}
+
 static bool valid_version(const char *version)
 {
     size_t n =
@@ -160,8 +167,11 @@ int ib_build_run(struct ib_project *project, const struct ib_build_options *opti
     _cleanup_(ib_freep) const struct ib_node_spec **nodes = NULL;
     size_t count = 0;
 
-    if (ib_build_open(&b, err) < 0 || ib_mkdir_p(b.out_dir, err) < 0 ||
-        check_without(&b, err) < 0 || select_nodes(&b, &nodes, &count, err) < 0)
+    if (ib_build_open(&b, err) < 0)
+        return -1;
+    if (ib_mkdir_p(b.out_dir, err) < 0)
+        return ib_out_hint(&b, err);
+    if (check_without(&b, err) < 0 || select_nodes(&b, &nodes, &count, err) < 0)
         return -1;
     /* before work that takes minutes, and not one mistake after the other */
     if (ib_templates_check(project->dir, project->recipe, diags, err) < 0 ||

@@ -22,6 +22,8 @@ struct ib_build {
 /* Fills in what follows from project and options; ib_build_close frees it. */
 int ib_build_open(struct ib_build *b, struct ib_error **err) _must_check_;
 void ib_build_close(struct ib_build *b);
+/* What a place for artifacts that cannot be written needs. Returns -1. */
+int ib_out_hint(const struct ib_build *b, struct ib_error **err);
 
 /* What a stage says about itself. */
 struct ib_stage {

@@ -272,7 +272,7 @@ int ib_publish(const struct ib_build *b, const struct ib_node_spec *node, struct
 
     if (!m || write_artifact(b, w, m, path, &artifact, err) < 0 ||
         publish_beside(b, node, w, m, &artifact, err) < 0)
-        return -1;
+        return ib_out_hint(b, err);
     fill_result(b, node, ret);
     ret->size_bytes = artifact.size_bytes;
     ret->sha256 = artifact.sha256;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way of every stage through the cache, and what keys are made of. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "build_internal.h"
@@ -46,6 +47,19 @@ bool ib_build_fits_memory(uint64_t content_size_bytes)
     return need <= ib_host_memory_available() / 2;
 }
 
+/* "No space left": of which file system? Says so, unless the error names the place already. */
+static void name_full_cache(const char *dir, struct ib_error **err)
+{
+    if (!err || ib_error_code(*err) != IB_E_NO_SPACE)
+        return;
+    for (size_t i = 0; i < ib_error_depth(*err); i++) {
+        const char *line = ib_error_line(*err, i);
+        if (strstr(line, dir) && !strstr(line, "/blobs/"))
+            return;
+    }
+    ib_wrap(err, dir, "work in");
+}
+
 struct ib_cache_entry *ib_stage_run(const struct ib_build *b, const struct ib_stage *stage,
                                     struct ib_key *owned_key, struct ib_step *parent,
                                     struct ib_error **err)
@@ -64,6 +78,7 @@ struct ib_cache_entry *ib_stage_run(const struct ib_build *b, const struct ib_st
     bool hit = ib_cache_entry_hit(entry);
     if (!hit && (stage->make(b, stage->input, entry, step, err) < 0 ||
                  ib_cache_entry_commit(entry, err) < 0)) {
+        name_full_cache(ib_cache_dir(b->project->cache), err);
         ib_wrap(err, stage->subject, stage->what);
         return NULL;
     }

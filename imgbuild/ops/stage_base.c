@@ -97,7 +97,14 @@ static int import_file(const struct ib_build *b, const struct ib_base *base, str
     if (!entry)
         return -1;
     _cleanup_(ib_freep) char *path = ib_cache_blob_path(b->project->cache, &entry->sha256);
-    return ib_base_file_import(base, path, i->tree, i->spool_fd, b->project->progress, step, err);
+    if (ib_base_file_import(base, path, i->tree, i->spool_fd, b->project->progress, step, err) == 0)
+        return 0;
+    if (err && ib_error_code(*err) == IB_E_INVALID)
+        ib_hint(err,
+                "this is the file that the lock pins: name another one in recipes/bases/%s.yaml, "
+                "then imgbuild lock %s",
+                base->name, base->name);
+    return entry->urls.count ? ib_wrap(err, entry->urls.items[0], "use what came from") : -1;
 }
 
 static int make_base(const struct ib_build *b, const void *subject,

@@ -6,6 +6,7 @@
 #include <guestfs.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -17,6 +18,10 @@ enum {
     QCOW2_HEADER_SIZE = 104,
     QCOW2_BACKING_OFFSET = 8,
     QCOW2_VERSION = 4,
+    QCOW2_CLUSTER_BITS = 20,
+    QCOW2_SIZE = 24,
+    QCOW2_L1_SIZE = 36, /* entries of 8 bytes */
+    QCOW2_L1_OFFSET = 40,
     QCOW2_INCOMPATIBLE_FEATURES = 72,
     QCOW2_EXTERNAL_DATA_BIT = 2,
 };
@@ -36,10 +41,24 @@ static int refuse_reference(const char *path, const char *kind, struct ib_error 
     return ib_hint(err, "put both into one: qemu-img convert -O qcow2 IMAGE NEW");
 }
 
+/* QEMU's own words about a header that cannot be are for its developers. */
+static bool is_sound(const uint8_t *head, uint64_t file_size)
+{
+    uint64_t version = big_endian(head + QCOW2_VERSION, 4);
+    uint64_t cluster_bits = big_endian(head + QCOW2_CLUSTER_BITS, 4);
+    uint64_t l1_size = 8 * big_endian(head + QCOW2_L1_SIZE, 4);
+    uint64_t l1_offset = big_endian(head + QCOW2_L1_OFFSET, 8);
+
+    return version >= 2 && version <= 3 && cluster_bits >= 9 && cluster_bits <= 21 &&
+           big_endian(head + QCOW2_SIZE, 8) > 0 && l1_offset <= file_size &&
+           l1_size <= file_size - l1_offset;
+}
+
 /* "raw" or "qcow2", decided here and told to QEMU: it must never guess. NULL and an error. */
 static const char *detect_format(const char *path, struct ib_error **err)
 {
     uint8_t head[QCOW2_HEADER_SIZE] = {0};
+    struct stat st;
     _cleanup_(ib_closep) int fd = ib_open_read(path, err);
 
     if (fd < 0)
@@ -50,6 +69,14 @@ static const char *detect_format(const char *path, struct ib_error **err)
     }
     if (memcmp(head, "QFI\xfb", 4) != 0)
         return "raw";
+    if (fstat(fd, &st) < 0) {
+        ib_fail(err, IB_E_IO, errno, path, "look at");
+        return NULL;
+    }
+    if (!is_sound(head, (uint64_t)st.st_size)) {
+        ib_failf(err, IB_E_INVALID, "'%s' is a qcow2 image that is damaged or cut off", path);
+        return NULL;
+    }
     if (big_endian(head + QCOW2_BACKING_OFFSET, 8) != 0) {
         refuse_reference(path, "backing", err);
         return NULL;

@@ -48,10 +48,14 @@ static int fail_reply(const struct ib_ns_reply *reply, struct ib_error **err)
 {
     enum ib_error_code code = reply->errnum == ENOSPC ? IB_E_NO_SPACE : IB_E_UNSUPPORTED;
 
-    ib_failf(err, code, "cannot %s: %s", reply->what, strerror(reply->errnum));
+    ib_failf(err, code, "cannot %s: %s", reply->what,
+             reply->errnum == EUSERS ? "a limit (user.max_*_namespaces) is reached"
+                                     : strerror(reply->errnum));
     if (reply->hint[0])
         return ib_hint(err, "%s", reply->hint);
-    if (reply->errnum == EPERM || reply->errnum == ENOSPC || reply->errnum == EINVAL)
+    if (reply->errnum == ENOSPC)
+        return ib_hint(err, "free some space in the cache's file system");
+    if (reply->errnum == EPERM || reply->errnum == EUSERS || reply->errnum == EINVAL)
         return ib_hint(err, "allow user namespaces (sudo sysctl user.max_user_namespaces=10000 "
                             "kernel.apparmor_restrict_unprivileged_userns=0, those that exist), or "
                             "--sandbox=guestfs");

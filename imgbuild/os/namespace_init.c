@@ -166,10 +166,20 @@ static void close_others(int keep)
     close_range((unsigned)keep + 1, ~0U, 0);
 }
 
+/* unshare(2) says ENOSPC where a limit is reached (EUSERS before Linux 4.9): no disk is full. */
+static int unshare_or_limit(int flags)
+{
+    int r = unshare(flags);
+
+    if (r < 0 && errno == ENOSPC)
+        errno = EUSERS;
+    return r;
+}
+
 /* A user namespace starts without ids: its maker maps them from outside. */
 static void make_user_namespace(int sock)
 {
-    if (unshare(CLONE_NEWUSER) < 0)
+    if (unshare_or_limit(CLONE_NEWUSER) < 0)
         give_up(sock, "make a user namespace");
     if (!answer(sock, &(struct ib_ns_reply){0}, NULL, 0) || next_request(sock) != IB_NS_GO)
         _exit(1);
@@ -191,7 +201,7 @@ int ib_ns_holder_main(void *userdata)
         make_user_namespace(plan->socket);
     for (int kind = IB_NS_MOUNT; kind < IB_NS_KINDS; kind++)
         flags |= ib_ns_types[kind].flag;
-    if (unshare(flags) < 0)
+    if (unshare_or_limit(flags) < 0)
         give_up(plan->socket, "make namespaces");
 
     pid_t init = fork();
