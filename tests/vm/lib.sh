@@ -10,6 +10,8 @@
 #   vm_wait_ssh SECONDS       until root can log in
 #   vm_ssh SCRIPT             run it in the machine
 #   vm_power_off SECONDS      orderly; vm_kill: as if the plug was pulled
+#   vm_type TEXT              a line typed on the console
+#   vm_monitor COMMAND        a line for QEMU's monitor, as "set_link net off"
 #   ok NAME COMMAND…          a check: prints, counts; vm_result at the end
 
 VM_MAC=${VM_MAC:-02:00:00:00:00:10}
@@ -62,8 +64,31 @@ vm_start() {
         -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n \
         -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n \
         -smbios "type=11,value=io.systemd.stub.kernel-cmdline-extra=console=ttyS0 systemd.show_status=1 rd.systemd.show_status=1 systemd.default_timeout_start_sec=900 rd.systemd.default_timeout_start_sec=900${1:+ $1}" \
-        -serial "file:$vm_dir/console" </dev/null >"$vm_dir/qemu.log" 2>&1 &
+        -chardev "socket,id=console,path=$vm_dir/serial,server=on,wait=off,logfile=$vm_dir/console" \
+        -serial chardev:console -monitor "unix:$vm_dir/monitor,server=on,wait=off" </dev/null >"$vm_dir/qemu.log" 2>&1 &
     vm_pid=$!
+}
+
+# A line for one of QEMU's sockets, which QEMU makes as it starts and which must stay open until the
+# line was read.
+vm_send() {
+    perl -MIO::Socket::UNIX -e '
+        my ($s, $tries);
+        until ($s = IO::Socket::UNIX->new(Peer => $ARGV[0])) {
+            die "$ARGV[0]: $!\n" if ++$tries > 100;
+            select undef, undef, undef, 0.1;
+        }
+        $s->autoflush(1);
+        print $s "$ARGV[1]\n";
+        sleep 1;' "$vm_dir/$1" "$2"
+}
+
+vm_type() {
+    vm_send serial "$1"
+}
+
+vm_monitor() {
+    vm_send monitor "$1"
 }
 
 vm_running() {

@@ -55,6 +55,11 @@ ok "the default route" matches "^default via $GATEWAY dev [a-z0-9]+ proto static
 ok "the name servers" equal "$DNS" \
     "$(vm_ssh 'sed -n "s/^nameserver //p" /etc/resolv.conf | xargs')"
 ok "the resolver knows them" matches "${DNS// /.*}" "$(vm_ssh 'resolvectl dns')"
+ok "network-online.target waits for the link" vm_ssh '
+    link=$(journalctl -b -q -u systemd-networkd -o short-monotonic | grep "Gained carrier" |
+        tail -n 1 | sed "s/^\[ *\([0-9]*\)\.\([0-9]*\)\].*/\1\2/")
+    online=$(systemctl show -P ActiveEnterTimestampMonotonic network-online.target)
+    [ "${link:-0}" -gt 0 ] && [ "$online" -gt "$link" ] || { echo "link $link, online $online"; exit 1; }'
 ok "the time zone" equal "/usr/share/zoneinfo/$TIMEZONE" "$(vm_ssh 'readlink -f /etc/localtime')"
 ok "IMAGE_ID is the node" matches "^IMAGE_ID=\"?$NAME\"?$" "$(vm_ssh 'grep ^IMAGE_ /etc/os-release')"
 
