@@ -48,7 +48,7 @@ static int report_failure(struct ib_http_source *http, struct ib_error **err)
 static int wait_for(struct ib_http_source *http, uint64_t offset, size_t size,
                     struct ib_http_piece **ret_piece, struct ib_error **err)
 {
-    for (;;) {
+    for (bool first = true;; first = false) {
         *ret_piece = ib_http_find_piece(http, offset);
         if (*ret_piece && (*ret_piece)->filled > offset - (*ret_piece)->offset)
             return 1;
@@ -60,7 +60,8 @@ static int wait_for(struct ib_http_source *http, uint64_t offset, size_t size,
             return report_failure(http, err);
         if (!*ret_piece && !http->stream)
             ib_http_demand(http, offset, size);
-        curl_multi_wakeup(http->multi); /* for that, or for the room that was made */
+        if (first || !*ret_piece)
+            curl_multi_wakeup(http->multi); /* for that, or for the room that was made */
         if (wait_a_little(http, err) < 0)
             return -1;
     }
