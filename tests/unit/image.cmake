@@ -12,3 +12,7 @@ ib_unit_test(image
     squashfs
     uki
     verity)
+
+# tests/bench/flash and tests that need artifacts of other images.
+add_executable(raw_artifact fixtures/raw_artifact.c)
+target_link_libraries(raw_artifact PRIVATE ib_flags ib_image)
