@@ -19,7 +19,7 @@
 
 struct options {
     bool list, all, dry_run, yes, to_file;
-    const char *delta, *read_back, *ca_file, *output;
+    const char *delta, *read_back, *ca_file, *output, *bmap;
     struct ib_strv keep, key;
     uint64_t threads;
 };
@@ -57,6 +57,19 @@ static bool is_url(const char *s)
     return ib_startswith(s, "http://") || ib_startswith(s, "https://");
 }
 
+/* The map that was named, or the one beside a file that is no artifact. */
+static int use_bmap(struct flash *f, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *found = NULL;
+
+    if (f->options->bmap)
+        return ib_flash_image_use_bmap(f->image, f->options->bmap, err);
+    if (ib_flash_image_fd(f->image) < 0 || ib_flash_image_manifest(f->image))
+        return 0;
+    found = ib_flash_find_bmap(f->spec);
+    return found ? ib_flash_image_use_bmap(f->image, found, err) : 0;
+}
+
 static int open_image(struct flash *f, const char *what, struct ib_error **err)
 {
     const struct options *o = f->options;
@@ -68,7 +81,7 @@ static int open_image(struct flash *f, const char *what, struct ib_error **err)
         return -1;
     f->source = (struct ib_source_options){.ca_file = o->ca_file, .progress = f->cli->progress};
     f->image = ib_flash_image_open(f->spec, &f->source, err);
-    if (!f->image)
+    if (!f->image || use_bmap(f, err) < 0)
         return -1;
     const struct ib_trust_sources sources = {.files = &o->key, .project_dir = f->project.dir};
     _cleanup_(ib_trust_freep) struct ib_trust *trust = ib_trust_load(&sources, err);
@@ -358,6 +371,8 @@ static const struct ib_option option_table[] = {
      offsetof(struct options, delta), "auto|always|never"},
     {"read-back", 0, IB_OPT_STRING, "WHEN", "read and compare afterwards (auto: removable media)",
      offsetof(struct options, read_back), "auto|always|never"},
+    {"bmap", 0, IB_OPT_STRING, "FILE", "block map of another program's image (found beside a file)",
+     offsetof(struct options, bmap), NULL},
     {"to-file", 0, IB_OPT_FLAG, NULL, "DEVICE is a regular file", offsetof(struct options, to_file),
      NULL},
     {"all", 'a', IB_OPT_FLAG, NULL, "loop, RAM, MD and device-mapper devices, too",

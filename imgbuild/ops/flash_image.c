@@ -39,6 +39,7 @@ struct ib_flash_image *ib_flash_image_free(struct ib_flash_image *image)
     if (image) {
         ib_artifact_head_clear(&image->head);
         ib_buf_clear(&image->first);
+        ib_bmap_clear(&image->bmap);
         ib_unpacker_free(image->unpacker);
         ib_source_free(image->source);
         free(image);
@@ -86,9 +87,14 @@ const char *ib_flash_image_format(const struct ib_flash_image *image)
     return image->ours ? "imgbuild" : ib_unpacker_format(image->unpacker);
 }
 
-uint64_t ib_flash_image_size(const struct ib_flash_image *image)
+uint64_t ib_flash_image_raw_size(const struct ib_flash_image *image)
 {
     if (image->ours)
         return image->head.manifest->disk_size_bytes;
     return image->ended ? image->first.size : ib_unpacker_raw_size(image->unpacker);
+}
+
+uint64_t ib_flash_image_size(const struct ib_flash_image *image)
+{
+    return image->has_bmap ? image->bmap.image_size_bytes : ib_flash_image_raw_size(image);
 }

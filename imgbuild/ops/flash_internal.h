@@ -3,6 +3,7 @@
 #pragma once
 
 #include "image/artifact_head.h"
+#include "image/bmap_read.h"
 #include "io/unpacker.h"
 #include "io/writer.h"
 #include "ops/flash.h"
@@ -18,10 +19,31 @@ struct ib_flash_image {
     struct ib_unpacker *unpacker; /* of others; it stands behind `first` */
     struct ib_buf first;          /* of others: the first IB_FLASH_HEAD bytes */
     bool ended;                   /* of others: `first` is all */
+    bool has_bmap;                /* of others, if they have one */
+    struct ib_bmap bmap;
 };
 
 /* The first bytes of the unpacked image: what frame 0 holds, or IB_FLASH_HEAD. Borrowed. */
 const struct ib_buf *ib_flash_image_first(const struct ib_flash_image *image);
+
+/* The size that the source itself tells, without a block map's word; or IB_SOURCE_SIZE_UNKNOWN. */
+uint64_t ib_flash_image_raw_size(const struct ib_flash_image *image);
+
+/* An image that is compared with its block map's checksums as it is read, if it has one. */
+struct flash_bmap {
+    const char *name;
+    const struct ib_bmap *bmap; /* NULL: none */
+    struct ib_bmap_hasher *hasher;
+    uint64_t offset; /* what was fed */
+    size_t next;     /* the range that is not complete */
+};
+void ib_flash_bmap_begin(struct flash_bmap *check, const struct ib_flash_image *image);
+void ib_flash_bmap_end(struct flash_bmap *check);
+/* The image's next bytes. IB_E_VERIFY where a range ends in them whose checksum is another. */
+int ib_flash_bmap_feed(struct flash_bmap *check, const uint8_t *data, uint64_t size,
+                       struct ib_error **err) _must_check_;
+/* The image has ended: IB_E_INVALID where the map is of another length. */
+int ib_flash_bmap_finish(const struct flash_bmap *check, struct ib_error **err) _must_check_;
 
 /* A piece of an image of ours: a frame, or the rest of a hole that fills no whole block. */
 struct flash_segment {

@@ -155,6 +155,10 @@ int ib_flash_plan_make(struct ib_flash_image *image, const struct ib_disk *disk,
 
     for (size_t i = 0; m && i < m->frame_count; i++)
         *(m->frames[i].zero ? &plan.hole_bytes : &plan.data_bytes) += m->frames[i].raw_size;
+    if (image->has_bmap) {
+        plan.data_bytes = image->bmap.mapped_size_bytes;
+        plan.hole_bytes = plan.image_size - plan.data_bytes;
+    }
     if (partitions_end(image, &plan.image_end, err) < 0)
         return -1;
     if (plan.image_size < plan.image_end)

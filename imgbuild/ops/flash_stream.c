@@ -14,6 +14,7 @@ struct stream {
     uint64_t offset; /* of the next byte of the image */
     uint64_t zeros;  /* where the zeros before it begin; equal: none */
     uint64_t consumed;
+    struct flash_bmap check;
 };
 
 /* A whole number of blocks of zeros; what does not fill a block is written. */
@@ -99,12 +100,16 @@ static int copy(struct stream *s, struct ib_error **err)
     size_t n = BUFFER;
 
     s->offset = s->zeros = total;
+    if (ib_flash_bmap_feed(&s->check, image->first.data, total, err) < 0)
+        return -1;
     while (!image->ended && n == BUFFER) {
         if (ib_progress_check(s->job->options->progress, err) < 0 ||
             ib_unpacker_read(image->unpacker, buffer, BUFFER, &n, err) < 0)
             return -1;
         if (n > ib_target_size(s->job->target) - total)
             return too_large(s, err);
+        if (ib_flash_bmap_feed(&s->check, buffer, n, err) < 0)
+            return -1;
         if (total >= s->job->end)
             ib_flash_ends_take(s->job, buffer, n, total);
         else if (put(s, buffer, n, err) < 0)
@@ -116,6 +121,8 @@ static int copy(struct stream *s, struct ib_error **err)
     }
     if (total < s->job->plan->image_end)
         return ib_flash_cut_off(image, total, err);
+    if (ib_flash_bmap_finish(&s->check, err) < 0)
+        return -1;
     return flush_zeros(s, err);
 }
 
@@ -136,7 +143,10 @@ int ib_flash_write_stream(struct flash_job *job, struct ib_error **err)
     _cleanup_(ib_writer_freep) struct ib_writer *writer = ib_writer_new(job->target, &options, err);
     struct stream s = {.job = job, .writer = writer};
 
-    if (!writer || copy(&s, err) < 0 || ib_writer_finish(writer, &written, err) < 0)
+    ib_flash_bmap_begin(&s.check, job->image);
+    int r = writer ? copy(&s, err) : -1;
+    ib_flash_bmap_end(&s.check);
+    if (r < 0 || ib_writer_finish(writer, &written, err) < 0)
         return -1;
     job->result.written_bytes += written.written_bytes;
     job->result.read_back_bytes += written.read_back_bytes;

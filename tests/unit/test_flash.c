@@ -353,9 +353,8 @@ Test(flash, damage_is_found_before_it_is_written_and_leaves_nothing_that_boots)
 
 Test(flash, images_of_other_programs)
 {
-    static const char *const pack[] = {"zstd -q -c",  "zstd -q --long=27 -c",
-                                       "gzip -c",     "xz -0 -c",
-                                       "bzip2 -1 -c", "cat"};
+    static const char *const pack[] = {"zstd -q -c", "zstd -q --long=27 -c", "gzip -c",
+                                       "xz -0 -c",   "bzip2 -1 -c",          "cat"};
     struct loop loop = need_loop(LARGE, 512);
     struct fixture f;
     struct ib_flash_result result;
@@ -386,6 +385,56 @@ Test(flash, images_of_other_programs)
     cr_assert_eq(truncate(packed, 20 << 20), 0);
     cr_assert_eq(flash(packed, loop.path, NULL, NULL, &result, NULL), IB_E_INVALID);
     free(packed), teardown(&f), loop_clear(&loop);
+}
+
+Test(flash, block_maps_of_bmaptool_are_checked)
+{
+    struct loop loop = need_loop(LARGE, 512);
+    _cleanup_(ib_freep) char *bmaptool = ib_find_program("bmaptool");
+    struct fixture f;
+    struct ib_error *err = NULL;
+    struct ib_disk disk = {0};
+
+    if (!bmaptool)
+        cr_skip_test("bmaptool is not installed");
+    setup(&f);
+    char *map = in_dir("raw.bmap"), *packed = in_dir("raw.zst");
+    const char *const make[] = {"bmaptool", "-q", "create", "-o", map, f.raw, NULL};
+    const char *const pack[] = {"zstd", "-q", "-o", packed, f.raw, NULL};
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = make}, &err), 0, "%s", ib_error_text(err));
+    cr_assert_eq(ib_run(&(struct ib_run){.argv = pack}, &err), 0, "%s", ib_error_text(err));
+    _cleanup_(ib_freep) char *found = ib_flash_find_bmap(packed);
+    cr_assert_str_eq(found, map);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        if (damaged) { /* another image, of the same size */
+            int fd = open(f.raw, O_RDWR | O_CLOEXEC);
+            cr_assert_eq(ib_pwrite_full(fd, "changed", 7, f.partitions[1].offset_bytes), 0);
+            close(fd), unlink(packed);
+            cr_assert_eq(ib_run(&(struct ib_run){.argv = pack}, &err), 0);
+        }
+        struct ib_flash_plan plan = {0};
+        struct ib_flash_result result;
+        struct ib_flash_image *image = ib_flash_image_open(packed, NULL, &err);
+        cr_assert_eq(ib_flash_image_use_bmap(image, map, &err), 0, "%s", ib_error_text(err));
+        cr_assert_eq(ib_disk_look(loop.path, true, &disk, &err), 0);
+        cr_assert_eq(ib_flash_plan_make(image, &disk, 0, NULL, &plan, &err), 0);
+        cr_assert_eq(plan.image_size, DISK_SIZE);
+        struct ib_target *target = ib_target_open_disk(&disk, &err);
+        cr_assert_not_null(target);
+        int r = ib_flash_run(image, &plan, target, &(struct ib_flash_options){0}, &result, &err);
+        ib_target_free(target);
+        if (damaged) {
+            cr_assert_eq(r, -1);
+            cr_assert_eq(ib_error_code(err), IB_E_VERIFY, "%s", ib_error_text(err));
+            assert_not_bootable(loop.path, LARGE);
+        } else {
+            cr_assert_eq(r, 0, "%s", ib_error_text(err));
+            assert_files_equal(f.raw, loop.path, TABLE, DISK_SIZE);
+        }
+        ib_flash_plan_clear(&plan), ib_disk_clear(&disk), ib_flash_image_free(image);
+    }
+    ib_error_free(err);
+    free(map), free(packed), teardown(&f), loop_clear(&loop);
 }
 
 Test(flash, killed_at_any_instant_the_next_run_completes_it)

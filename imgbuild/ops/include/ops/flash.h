@@ -31,6 +31,13 @@ struct ib_flash_image *ib_flash_image_open(const char *spec,
 struct ib_flash_image *ib_flash_image_free(struct ib_flash_image *image); /* returns NULL */
 void ib_flash_image_freep(struct ib_flash_image **image);
 
+/* Compares an image of others with the block map `path` (image/bmap_read.h) as it is written; the
+ * map also tells its size. IB_E_INVALID where the map is not of this image. */
+int ib_flash_image_use_bmap(struct ib_flash_image *image, const char *path,
+                            struct ib_error **err) _must_check_;
+/* The block map that lies beside an image; the caller frees. NULL: none. */
+char *ib_flash_find_bmap(const char *image_path);
+
 const char *ib_flash_image_name(const struct ib_flash_image *image);
 int ib_flash_image_fd(const struct ib_flash_image *image); /* -1: not a file */
 /* NULL: not one of ours. */
@@ -70,8 +77,8 @@ struct ib_flash_plan {
  * where it cannot be done: too small, sectors of another size, a kept partition that is missing or
  * in the way. The caller clears.
  */
-int ib_flash_plan_make(struct ib_flash_image *image, const struct ib_disk *disk,
-                       uint64_t file_size, const struct ib_strv *keep, struct ib_flash_plan *ret,
+int ib_flash_plan_make(struct ib_flash_image *image, const struct ib_disk *disk, uint64_t file_size,
+                       const struct ib_strv *keep, struct ib_flash_plan *ret,
                        struct ib_error **err) _must_check_;
 void ib_flash_plan_clear(struct ib_flash_plan *plan);
 
