@@ -14,12 +14,6 @@
 
 enum { MAX_DEPTH = 64, MAX_FILE_SIZE = 16 << 20 };
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* Labels and capabilities. A file system that keeps none is fine; overlay's own are not copied. */
 static int copy_xattrs(const char *from, const char *to, struct ib_error **err)
 {
@@ -91,7 +85,7 @@ static int copy_entry(const char *from, const char *to, unsigned depth, struct i
 
 static int copy_directory(const char *from, const char *to, unsigned depth, struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *dir = opendir(from);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(from);
 
     if (!dir)
         return ib_fail(err, IB_E_IO, errno, from, "open directory");
@@ -160,7 +154,7 @@ int ib_copy_tree_atomic(const char *from, const char *to, struct ib_error **err)
 
 static int copy_missing(const char *from, const char *to, unsigned depth, struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *dir = opendir(from);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(from);
 
     if (!dir)
         return ib_fail(err, IB_E_IO, errno, from, "open directory");

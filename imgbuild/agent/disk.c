@@ -17,12 +17,6 @@
 /* Not in the kernel's exported headers: fs/ext4/ext4.h. Argument: the new size in blocks. */
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 void ib_disk_clear(struct ib_disk *disk)
 {
     free(disk->sysfs);
@@ -43,7 +37,7 @@ static char *device_path(const char *sysfs_name)
 /* Names in a directory, without dot files, sorted. */
 static int list(const char *path, struct ib_strv *ret, struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *dir = opendir(path);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(path);
 
     if (!dir)
         return ib_fail(err, IB_E_IO, errno, path, "open directory");

@@ -14,12 +14,6 @@
 #include "base/file.h"
 #include "base/subprocess.h"
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* The first line of a small file, without blanks at its end; NULL where there is none. */
 static char *read_line(const char *dir, const char *name)
 {
@@ -63,7 +57,7 @@ static void append_disk(const char *block, const char *name, struct ib_buf *ret)
 static size_t append_disks(const char *sysfs, struct ib_buf *ret)
 {
     _cleanup_(ib_freep) char *block = ib_path_join(sysfs, "block");
-    _cleanup_(closedirp) DIR *dir = opendir(block);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(block);
     _cleanup_(ib_strv_clear) struct ib_strv names = {0};
 
     if (!dir)

@@ -132,17 +132,11 @@ int ib_sysroot_mount_etc(const struct ib_sysroot *s, struct ib_error **err)
     return ib_mount_overlay(lower, upper, work, etc, err);
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* Appends what lies in `dir`, under its name in the root, to a list for systemd. */
 static int append_files(const char *dir, const char *name, struct ib_buf *ret,
                         struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *d = opendir(dir);
+    _cleanup_(ib_closedirp) DIR *d = opendir(dir);
 
     if (!d)
         return ib_fail(err, IB_E_IO, errno, dir, "open directory");

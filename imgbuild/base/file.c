@@ -78,6 +78,12 @@ int ib_pwrite_full(int fd, const void *data, size_t size, uint64_t offset)
     return 0;
 }
 
+void ib_closedirp(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
 int ib_open_read(const char *path, struct ib_error **err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -211,16 +217,10 @@ static int remove_entry(int dir_fd, const char *name, dev_t device)
     return unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 static int remove_children(int dir_fd, dev_t device)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    _cleanup_(ib_closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
     if (!dir)
         return -1;

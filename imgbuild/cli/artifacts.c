@@ -6,16 +6,10 @@
 
 #include "base/file.h"
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* The newest NAME_*.img.zst in `dir`, by its version; the caller frees. NULL: none. */
 static char *newest_artifact(const char *dir, const char *name)
 {
-    _cleanup_(closedirp) DIR *d = opendir(dir);
+    _cleanup_(ib_closedirp) DIR *d = opendir(dir);
     _cleanup_(ib_freep) char *prefix = ib_asprintf("%s_", name);
     _cleanup_(ib_freep) char *best = NULL;
 

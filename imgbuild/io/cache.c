@@ -473,16 +473,10 @@ static int set_aside(const char *path, const char *dir, struct ib_error **err)
     return 0;
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* All of tmp/ but `dir`, a directory in it. */
 static int set_work_aside(const char *tmp, const char *dir, struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *d = opendir(tmp);
+    _cleanup_(ib_closedirp) DIR *d = opendir(tmp);
 
     if (!d)
         return ib_fail(err, IB_E_IO, errno, tmp, "read");

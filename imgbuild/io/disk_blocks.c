@@ -17,12 +17,6 @@ enum { MAX_ATTRIBUTE_SIZE = 64 << 10, MAX_LAYERS = 8 };
 
 const struct ib_disk_roots ib_disk_live = {.sys = "/sys", .proc = "/proc", .dev = "/dev"};
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 void ib_block_set_add(struct ib_block_set *set, size_t index)
 {
     if (index == IB_NO_BLOCK)
@@ -101,7 +95,7 @@ uint64_t ib_sysfs_number(const char *dir, const char *attribute, uint64_t otherw
 void ib_sysfs_names(const char *dir, const char *below, struct ib_strv *ret)
 {
     _cleanup_(ib_freep) char *path = ib_path_join(dir, below);
-    _cleanup_(closedirp) DIR *open_dir = opendir(path);
+    _cleanup_(ib_closedirp) DIR *open_dir = opendir(path);
 
     for (struct dirent *d; open_dir && (d = readdir(open_dir));)
         if (d->d_name[0] != '.')

@@ -64,17 +64,11 @@ static bool same_subject(const struct ib_history *history, const struct ib_key *
     return input && ib_streq(input->value, ib_key_input_value(key, 1));
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 bool ib_history_find(const struct ib_cache *cache, const struct ib_key *key, struct ib_history *ret)
 {
     _cleanup_(ib_freep) char *stage_dir =
         ib_asprintf("%s/stages/%s", ib_cache_dir(cache), ib_key_stage(key));
-    _cleanup_(closedirp) DIR *dir = opendir(stage_dir);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(stage_dir);
     struct timespec newest = {0};
     bool found = false;
 

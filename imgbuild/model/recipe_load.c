@@ -12,16 +12,10 @@
 #define MAX_FILES 10000
 #define MAX_DEPTH 16
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* The names in a directory, sorted, without those that begin with a dot. False with errno. */
 static bool list_directory(const char *path, struct ib_strv *ret)
 {
-    _cleanup_(closedirp) DIR *dir = opendir(path);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(path);
     struct dirent *entry;
 
     if (!dir)

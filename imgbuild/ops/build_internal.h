@@ -53,6 +53,10 @@ int ib_key_add_source(struct ib_key *key, const char *project_dir, const char *p
                       struct ib_error **err) _must_check_;
 /* True where a sandbox of so much content may live in memory. */
 bool ib_build_fits_memory(uint64_t content_size_bytes);
+/* A sandbox as the build's options want it, its files in memory where they fit, else in the cache.
+ */
+struct ib_sandbox *ib_build_sandbox(const struct ib_build *b, const struct ib_tree *tree,
+                                    struct ib_step *step, struct ib_error **err) _must_check_;
 
 /* base: a bootable tree of the base's packages. Files: tree.tar */
 struct ib_key *ib_stage_base_key(const struct ib_build *b, const struct ib_base *base,

@@ -38,12 +38,6 @@ static void add_entry(struct ib_overlay *o, struct entry e)
     o->entries[o->count++] = e;
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 static char *read_link(const char *path, struct ib_error **err)
 {
     char target[4096];
@@ -90,7 +84,7 @@ static int read_entry(struct ib_overlay *o, const char *host, const char *path, 
 static int read_directory(struct ib_overlay *o, const char *host, const char *path, unsigned depth,
                           struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *dir = opendir(host);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(host);
 
     if (!dir)
         return ib_fail(err, IB_E_IO, errno, host, "open directory");

@@ -47,6 +47,21 @@ bool ib_build_fits_memory(uint64_t content_size_bytes)
     return need <= ib_host_memory_available() / 2;
 }
 
+struct ib_sandbox *ib_build_sandbox(const struct ib_build *b, const struct ib_tree *tree,
+                                    struct ib_step *step, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *scratch = ib_path_join(ib_cache_dir(b->project->cache), "tmp");
+    const struct ib_sandbox_options options = {
+        .engine = b->options->sandbox,
+        .scratch_dir = scratch,
+        .memory = ib_build_fits_memory(ib_tree_content_size(tree)),
+        .progress = b->project->progress,
+        .step = step,
+    };
+
+    return ib_sandbox_open(tree, &options, err);
+}
+
 /* "No space left": of which file system? Says so, unless the error names the place already. */
 static void name_full_cache(const char *dir, struct ib_error **err)
 {

@@ -84,13 +84,6 @@ static int make_initrd(const struct ib_build *b, const struct ib_tree *tree,
     _cleanup_(ib_freep) char *agent = module ? ib_data_path(IB_DATA_AGENT, err) : NULL;
     _cleanup_(ib_freep) char *scratch = ib_path_join(ib_cache_dir(b->project->cache), "tmp");
     _cleanup_(ib_freep) char *out = ib_cache_entry_path(entry, "initrd");
-    const struct ib_sandbox_options options = {
-        .engine = b->options->sandbox,
-        .scratch_dir = scratch,
-        .memory = ib_build_fits_memory(ib_tree_content_size(tree)),
-        .progress = b->project->progress,
-        .step = step,
-    };
 
     if (!agent)
         return -1;
@@ -104,7 +97,7 @@ static int make_initrd(const struct ib_build *b, const struct ib_tree *tree,
         .progress = b->project->progress,
         .step = step,
     };
-    _cleanup_(ib_sandbox_freep) struct ib_sandbox *sandbox = ib_sandbox_open(tree, &options, err);
+    _cleanup_(ib_sandbox_freep) struct ib_sandbox *sandbox = ib_build_sandbox(b, tree, step, err);
     return sandbox ? ib_initrd_build(sandbox, &initrd, out, err) : -1;
 }
 

@@ -150,13 +150,6 @@ int ib_packages_make(const struct ib_build *b, const struct ib_packages_input *i
     _cleanup_(ib_package_files_clear) struct ib_package_files files = {0};
     _cleanup_(ib_package_list_clear) struct ib_package_list list = {0};
     _cleanup_(ib_freep) char *scratch = ib_path_join(ib_cache_dir(b->project->cache), "tmp");
-    const struct ib_sandbox_options options = {
-        .engine = b->options->sandbox,
-        .scratch_dir = scratch,
-        .memory = ib_build_fits_memory(ib_tree_content_size(tree)),
-        .progress = b->project->progress,
-        .step = step,
-    };
 
     if (ib_package_files_get(b, input->base, input->role, &files, err) < 0)
         return -1;
@@ -169,7 +162,7 @@ int ib_packages_make(const struct ib_build *b, const struct ib_packages_input *i
         .progress = b->project->progress,
         .step = step,
     };
-    _cleanup_(ib_sandbox_freep) struct ib_sandbox *sandbox = ib_sandbox_open(tree, &options, err);
+    _cleanup_(ib_sandbox_freep) struct ib_sandbox *sandbox = ib_build_sandbox(b, tree, step, err);
     if (!sandbox || ib_packages_apply(sandbox, input->base->family, &job, err) < 0 ||
         ib_packages_query(sandbox, input->base->family, &list, err) < 0)
         return -1;

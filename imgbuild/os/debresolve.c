@@ -244,18 +244,12 @@ static bool parse_date(const char *release, int64_t *ret)
     return *ret > 0;
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 /* apt has checked it: InRelease (all of it is signed text), or Release with Release.gpg beside it.
  */
 static int read_date(struct ib_debresolve *r, struct ib_error **err)
 {
     _cleanup_(ib_freep) char *lists = ib_path_join(r->dir, "var/lib/apt/lists");
-    _cleanup_(closedirp) DIR *dir = opendir(lists);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(lists);
 
     for (struct dirent *e; dir && (e = readdir(dir));) {
         _cleanup_(ib_buf_clear) struct ib_buf text = {0};

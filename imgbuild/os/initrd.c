@@ -52,16 +52,10 @@ static int add_module_file(const char *place, const char *dir, const char *name,
     return ib_place_copy(place, to, st.st_mode & 0100 ? 0755 : 0644, from, err);
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 static int add_module(const struct ib_initrd_options *options, const char *place,
                       struct ib_error **err)
 {
-    _cleanup_(closedirp) DIR *dir = opendir(options->module_dir);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(options->module_dir);
 
     if (!dir)
         return ib_fail(err, IB_E_IO, errno, options->module_dir, "open");

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <sys/types.h>
 
 #include "base/buffer.h"
@@ -24,6 +25,9 @@ int ib_read_file(const char *path, uint64_t max_size_bytes, struct ib_buf *ret,
 /* Writes a file in a scratch directory: not atomic, not synced. Its mode is exact. */
 int ib_write_file(const char *path, unsigned mode, const void *data, size_t size,
                   struct ib_error **err) _must_check_;
+
+/* For _cleanup_: closes the directory where there is one. */
+void ib_closedirp(DIR **dir);
 
 /* Opens for reading, O_CLOEXEC; an fd, or -1 and an error. */
 int ib_open_read(const char *path, struct ib_error **err) _must_check_;
