@@ -134,6 +134,14 @@ static int lock(const void *fd)
     return flock(*(const int *)fd, LOCK_EX | LOCK_NB);
 }
 
+/* Virtual machines do not open their disks exclusively; QEMU locks ranges of them. */
+static bool is_range_locked(int fd)
+{
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+}
+
 /* A second descriptor for direct I/O: the flag is one of the whole open file, and the odd end of an
  * image needs the page cache. It must be the same device as the one we hold. */
 static int open_direct(const char *path, int same_as)
@@ -208,9 +216,10 @@ struct ib_target *ib_target_open_disk(const struct ib_disk *shown, struct ib_err
     }
     if (compare_open(shown, target->fd, err) < 0)
         return NULL;
-    if (patiently(lock, &target->fd) < 0) {
+    if (patiently(lock, &target->fd) < 0 || is_range_locked(target->fd)) {
         ib_failf(err, IB_E_REFUSED, "%s is locked by another program", shown->path);
-        ib_hint(err, "wait until it has ended (lsof %s)", shown->path);
+        ib_hint(err, "wait until it has ended, or stop the virtual machine that uses it (lsof %s)",
+                shown->path);
         return NULL;
     }
     /* and once more, now that nobody can come in between */
@@ -262,7 +271,7 @@ static int prepare_file(struct ib_target *target, uint64_t size_bytes, struct ib
         return ib_fail(err, IB_E_IO, errno, target->name, "look at the file");
     if (!S_ISREG(st.st_mode))
         return ib_failf(err, IB_E_REFUSED, "'%s' is not a regular file", target->name);
-    if (flock(target->fd, LOCK_EX | LOCK_NB) < 0) {
+    if (flock(target->fd, LOCK_EX | LOCK_NB) < 0 || is_range_locked(target->fd)) {
         ib_failf(err, IB_E_REFUSED, "another program is writing to '%s'", target->name);
         return ib_hint(err, "wait until it has ended");
     }

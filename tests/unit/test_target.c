@@ -287,6 +287,19 @@ Test(target, refuses_what_others_hold_exclusively)
     close(holder);
 }
 
+/* As QEMU does with the disks of its machines, which it does not open exclusively. */
+Test(target, refuses_what_a_virtual_machine_uses)
+{
+    struct flock range = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1};
+
+    open_loop(512, 0);
+    int machine = open(loop.path, O_RDWR | O_CLOEXEC);
+    cr_assert_eq(fcntl(machine, F_OFD_SETLK, &range), 0);
+    expect_refused(IB_E_REFUSED, "is locked by another program");
+    close(machine);
+    ib_target_free(open_target());
+}
+
 Test(target, keeps_others_away)
 {
     open_loop(512, 0);
