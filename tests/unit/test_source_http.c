@@ -391,7 +391,11 @@ Test(source_http, endless)
     const uint64_t before = resident_bytes();
     for (uint64_t offset = 0; offset < 300 * IB_MIB; offset += n)
         cr_assert_eq(ib_source_read_some(source, data, SIZE, offset, &n, NULL), 0);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed */
     cr_assert_lt(resident_bytes(), before + 8 * IB_MIB);
+#else
+    (void)before;
+#endif
 }
 
 /* It dies while we read, and comes back. */
