@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests: tests/fixtures/httpd.py as a child, serving a directory with faults. */
+/* For tests: a server of tests/fixtures as a child, serving a directory with faults. */
 #pragma once
 
 #include <stdio.h>
@@ -14,10 +14,11 @@ struct httpd {
 };
 
 /* False where python3 is missing: the test then skips. */
-static inline bool httpd_start(struct httpd *httpd, const char *dir, const char *log)
+static inline bool httpd_start_script(struct httpd *httpd, const char *script, const char *root,
+                                      const char *log)
 {
-    const char *const argv[] = {"python3", IB_SOURCE_DIR "/tests/fixtures/httpd.py", dir, log,
-                                NULL};
+    _cleanup_(ib_freep) char *path = ib_asprintf(IB_SOURCE_DIR "/tests/fixtures/%s", script);
+    const char *const argv[] = {"python3", path, root, log, NULL};
     _cleanup_(ib_freep) char *python = ib_find_program("python3");
     int out[2];
 
@@ -30,6 +31,11 @@ static inline bool httpd_start(struct httpd *httpd, const char *dir, const char 
     bool ok = httpd->child && fscanf(f, "%u", &httpd->port) == 1;
     fclose(f);
     return ok;
+}
+
+static inline bool httpd_start(struct httpd *httpd, const char *root, const char *log)
+{
+    return httpd_start_script(httpd, "httpd.py", root, log);
 }
 
 static inline void httpd_stop(struct httpd *httpd)

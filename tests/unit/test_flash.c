@@ -9,6 +9,7 @@
 
 #include "artifact_fixture.h"
 #include "base/subprocess.h"
+#include "httpd.h"
 #include "loop.h"
 #include "ops/flash.h"
 
@@ -188,6 +189,45 @@ Test(flash, an_image_may_come_through_a_pipe)
     cr_assert_eq(status, 0, "it was read to its end");
     assert_files_equal(f.raw, out, 0, DISK_SIZE);
     free(out), free(fifo), teardown(&f);
+}
+
+Test(flash, an_image_may_come_from_a_server)
+{
+    /* what the server does, and what is to come of it (0: the image) */
+    static const struct {
+        const char *fault;
+        int code;
+    } cases[] = {{"ok", 0},
+                 {"weak", 0},
+                 {"norange", 0},
+                 {"short", 0},
+                 {"404", IB_E_NOT_FOUND},
+                 {"nolength", IB_E_NETWORK},
+                 {"gzip", IB_E_NETWORK}};
+    struct loop loop = need_loop(LARGE, 512);
+    struct fixture f;
+    struct httpd httpd = {0};
+    struct ib_flash_result result;
+
+    setup(&f);
+    char *log = in_dir("log");
+    if (!httpd_start_script(&httpd, "rangesd.py", dir, log))
+        cr_skip_test("python3 is not installed");
+    for (size_t i = 0; i < IB_ARRAY_SIZE(cases); i++) {
+        _cleanup_(ib_freep) char *path = ib_asprintf("%s/odin.img.zst", cases[i].fault);
+        _cleanup_(ib_freep) char *url = httpd_url(&httpd, path);
+        cr_assert_eq(ib_pwrite_full(loop.fd, "changed", 7, f.partitions[1].offset_bytes), 0);
+        fsync(loop.fd);
+        int code = flash(url, loop.path, NULL, NULL, &result, NULL);
+        cr_assert_eq(code, cases[i].code, "%s: %d", cases[i].fault, code);
+        if (code == 0) {
+            assert_files_equal(f.raw, loop.path, TABLE, DISK_SIZE);
+            assert_table_good(loop.path);
+            cr_assert(i == 0 || result.written_bytes < 1536 << 10);
+        }
+    }
+    httpd_stop(&httpd);
+    free(log), teardown(&f), loop_clear(&loop);
 }
 
 /* A partition `var` behind the image, as systemd-repart makes it, with data in it. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Pulls the plug of a node at several instants of its first boot. Each time the next boot must put its
 # file systems together; after the last one the machine must be whole.
-#   interrupted.sh ARTIFACT KEY [INSTANT…]     as node.sh; seconds after the agent found its disk
+#   interrupted.sh ARTIFACT KEY IMGBUILD [INSTANT…]   as node.sh; seconds after the agent found its disk
 set -u
 . "$(dirname "$0")/lib.sh"
 artifact=$1
@@ -13,11 +13,12 @@ dir=$(mktemp -d)
 trap 'vm_kill; rm -rf "$dir"' EXIT
 vm_open "$dir"
 install -m 600 "$2" "$dir/key"
-shift 2
+imgbuild=$3
+shift 3
 [ $# -gt 0 ] || set -- 0 1 3 6 10
 
 done_text="what persists are in place"
-vm_unpack "$artifact" "$DISK_SIZE" || exit 1
+ok "flashed to a disk that was not empty" vm_flash "$imgbuild" "$artifact" "$DISK_SIZE" || exit 1
 mv "$dir/disk.raw" "$dir/fresh.raw"
 for instant; do
     cp --sparse=always "$dir/fresh.raw" "$dir/disk.raw"

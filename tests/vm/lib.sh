@@ -5,6 +5,7 @@
 #   vm_need PROGRAM…          exits with 77 where one is missing
 #   vm_open DIR               work there: DIR/disk.raw, DIR/console, DIR/vars.fd, DIR/key (SSH)
 #   vm_unpack FILE SIZE       DIR/disk.raw from an artifact or a raw image, at least SIZE large
+#   vm_flash IMGBUILD FILE SIZE   the same by imgbuild flash, onto a disk that is not empty
 #   vm_start [ARGUMENTS]      switch on, with kernel arguments added
 #   vm_wait TEXT SECONDS      until the console shows TEXT
 #   vm_wait_ssh SECONDS       until root can log in
@@ -48,6 +49,22 @@ vm_unpack() {
     *) cp --sparse=always "$1" "$vm_dir/disk.raw" ;;
     esac
     truncate -s ">$2" "$vm_dir/disk.raw"
+}
+
+# As root onto a block device that is full of noise, else to a file
+vm_flash() { # IMGBUILD FILE SIZE
+    local device r
+    rm -f "$vm_dir/disk.raw"
+    truncate -s "$3" "$vm_dir/disk.raw"
+    device=$(losetup -f --show "$vm_dir/disk.raw" 2>/dev/null) || {
+        "$1" -q flash --to-file "$2" "$vm_dir/disk.raw"
+        return
+    }
+    head -c 256M /dev/urandom | dd of="$device" bs=1M iflag=fullblock status=none
+    "$1" -q flash --all --yes --read-back=always "$2" "$device"
+    r=$?
+    losetup -d "$device"
+    return $r
 }
 
 vm_start() {
