@@ -26,11 +26,16 @@ struct ib_http_piece {
     struct ib_http_piece *next;
     uint64_t offset;
     size_t size, filled; /* `filled` only grows */
+    size_t capacity;     /* of data; size can shrink */
     enum { PIECE_WAITING, PIECE_RUNNING, PIECE_DONE } state;
     bool dropped; /* nobody wants it any more */
     unsigned attempt;
     uint64_t due_ms; /* WAITING: not before */
     uint8_t *data;
+};
+
+struct ib_http_spare {
+    struct ib_http_spare *next;
 };
 
 /* One request. Only the background thread touches it. */
@@ -68,8 +73,10 @@ struct ib_http_source {
     bool stream;
     struct ib_error *failure;
     struct ib_http_piece *pieces;
-    uint64_t position; /* nothing before it is wanted any more */
-    uint64_t held;     /* bytes of all pieces' buffers */
+    uint64_t position;            /* nothing before it is wanted any more */
+    uint64_t held;                /* bytes of all pieces' buffers */
+    struct ib_http_spare *spares; /* buffers of piece_bytes, to be used again */
+    size_t spare_count;
     uint64_t streamed; /* a stream's bytes so far */
     bool stream_ended;
     struct ib_source_range *plan; /* NULL: all, with a window that grows */

@@ -14,6 +14,40 @@ struct ib_http_piece *ib_http_find_piece(struct ib_http_source *http, uint64_t o
     return NULL;
 }
 
+/* Buffers are used again: fresh memory costs a page fault for every 4 KiB. Those in use and the
+ * spare ones together keep to the bound. */
+static uint8_t *new_buffer(struct ib_http_source *http, size_t size)
+{
+    struct ib_http_spare *spare = http->spares;
+
+    if (spare && size == http->piece_bytes) {
+        http->spares = spare->next;
+        http->spare_count--;
+        return (uint8_t *)spare;
+    }
+    while ((spare = http->spares) &&
+           http->held + size + http->spare_count * http->piece_bytes > http->ahead_bytes) {
+        http->spares = spare->next;
+        http->spare_count--;
+        free(spare);
+    }
+    return ib_malloc(size);
+}
+
+static void free_buffer(struct ib_http_source *http, struct ib_http_piece *piece)
+{
+    struct ib_http_spare *spare = (void *)piece->data;
+
+    if (piece->capacity != http->piece_bytes ||
+        http->held + (http->spare_count + 1) * http->piece_bytes > http->ahead_bytes) {
+        free(piece->data);
+        return;
+    }
+    spare->next = http->spares;
+    http->spares = spare;
+    http->spare_count++;
+}
+
 struct ib_http_piece *ib_http_add_piece(struct ib_http_source *http, uint64_t offset, size_t size)
 {
     struct ib_http_piece *piece = ib_calloc(1, sizeof(*piece)), **at = &http->pieces;
@@ -22,7 +56,8 @@ struct ib_http_piece *ib_http_add_piece(struct ib_http_source *http, uint64_t of
         at = &(*at)->next;
     piece->offset = offset;
     piece->size = size;
-    piece->data = ib_malloc(size);
+    piece->capacity = size;
+    piece->data = new_buffer(http, size);
     piece->next = *at;
     *at = piece;
     http->held += size;
@@ -137,7 +172,7 @@ void ib_http_free_unwanted(struct ib_http_source *http)
         }
         *at = piece->next;
         http->held -= piece->size;
-        free(piece->data);
+        free_buffer(http, piece);
         free(piece);
     }
 }
@@ -149,4 +184,8 @@ void ib_http_free_pieces(struct ib_http_source *http)
         p->dropped = true;
     }
     ib_http_free_unwanted(http);
+    for (struct ib_http_spare *spare; (spare = http->spares);) {
+        http->spares = spare->next;
+        free(spare);
+    }
 }
