@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,6 +123,20 @@ Test(hash, known_answer_and_uuid)
     cr_assert(ib_uuid_parse(ib_uuid_format(&u, text), &v));
     cr_assert_eq(memcmp(&u, &v, sizeof(u)), 0);
     cr_assert_eq(text[14], '8');
+}
+
+Test(util, only_processors_that_we_may_use_count)
+{
+    cpu_set_t all, one;
+
+    cr_assert_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    cr_assert_eq(ib_cpu_count(), (unsigned)CPU_COUNT(&all));
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    cr_assert_eq(ib_cpu_count(), 1);
 }
 
 Test(atomic, nothing_under_the_name_before_commit)

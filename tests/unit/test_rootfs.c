@@ -365,3 +365,13 @@ Test(rootfs, an_empty_tree)
     if (mount_image(&p))
         ib_tree_walk(tree, compare_node, p.mount);
 }
+
+/* A cache key of compressed bytes must change with the libraries that make them. */
+Test(rootfs, the_versions_of_its_writers_are_known)
+{
+    _cleanup_(ib_freep) char *version = ib_rootfs_writer_version();
+
+    cr_assert(ib_startswith(version, "libsquashfs"), "%s", version);
+    cr_assert(strstr(version, ", libzstd 1."), "%s", version);
+    cr_assert(strpbrk(version, "0123456789") < strchr(version, ','), "%s", version);
+}
