@@ -5,11 +5,13 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "io/unpacker.h"
+#include "io/zstd.h"
 
 enum { SIZE = 24 * 1024 + 5 };
 
@@ -355,4 +357,38 @@ Test(unpacker, pipes)
         cr_assert(is_content(&raw, 1));
         cr_assert_eq(ib_source_size(source), packed.size);
     }
+}
+
+/* Into a file, with holes where there are zeros. */
+Test(unpacker, zstd_into_a_file)
+{
+    enum { HOLE = 4 << 20 };
+    _cleanup_(ib_closep) int in = memfd_create("in", MFD_CLOEXEC);
+    _cleanup_(ib_closep) int out = memfd_create("out", MFD_CLOEXEC);
+    _cleanup_(ib_buf_clear) struct ib_buf image = {0}, packed = {0};
+    _cleanup_(ib_error_freep) struct ib_error *err = NULL;
+    uint64_t size = 0;
+    struct stat st;
+
+    ib_buf_append(&image, content, SIZE);
+    ib_buf_append_zeros(&image, HOLE);
+    ib_buf_append(&image, content, SIZE);
+    ib_buf_append_zeros(&image, HOLE);
+    packed = filter("zstd -c", image.data, image.size);
+    cr_assert_eq(ib_write_full(in, packed.data, packed.size), 0);
+    cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+    cr_assert_eq(ib_zstd_unpack(in, out, image.size, NULL, NULL, &size, NULL), 0);
+    cr_assert(size == image.size && fstat(out, &st) == 0 && (uint64_t)st.st_size == size);
+    cr_assert_lt(st.st_blocks * 512, HOLE);
+    uint8_t *raw = mmap(NULL, size, PROT_READ, MAP_SHARED, out, 0);
+    cr_assert(raw != MAP_FAILED && memcmp(raw, image.data, size) == 0);
+    munmap(raw, size);
+
+    cr_assert_eq(lseek(in, 0, SEEK_SET), 0);
+    cr_assert_eq(ib_zstd_unpack(in, out, image.size - 1, NULL, NULL, &size, &err), -1);
+    cr_assert_eq(ib_error_code(err), IB_E_INVALID);
+    cr_assert(ftruncate(in, (off_t)packed.size - 1) == 0 && lseek(in, 0, SEEK_SET) == 0);
+    cr_assert_eq(ib_zstd_unpack(in, out, image.size, NULL, NULL, &size, NULL), -1);
+    cr_assert(ftruncate(in, 0) == 0 && ib_pwrite_full(in, content, SIZE, 0) == 0);
+    cr_assert_eq(ib_zstd_unpack(in, out, image.size, NULL, NULL, &size, NULL), -1);
 }
