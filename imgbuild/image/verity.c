@@ -88,7 +88,7 @@ int ib_verity_format(const char *data_path, const char *hash_path,
     _cleanup_(crypt_freep) struct crypt_device *cd = NULL;
     size_t root_size = IB_SHA256_SIZE;
     char uuid[IB_UUID_TEXT_SIZE];
-    uint64_t size;
+    uint64_t size = 0;
     int result;
 
     if (check_data_size(data_path, &size, err) < 0 ||
