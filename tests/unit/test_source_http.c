@@ -556,4 +556,12 @@ Test(source_http, unpacks)
         cr_assert_eq(ib_unpacker_read(unpacker, data, SIZE, &n, NULL), 0);
         cr_assert_eq(n, 0);
     }
+    /* right headers, wrong bytes: the format's checks find it */
+    _cleanup_(ib_error_freep) struct ib_error *err = NULL;
+    _cleanup_(ib_source_freep) struct ib_source *wrong = open_as("wrong", "disk.img.zst", NULL);
+    _cleanup_(ib_unpacker_freep) struct ib_unpacker *unpacker = ib_unpacker_new(wrong, NULL);
+    int r = 0;
+    for (n = 1; r == 0 && n > 0;)
+        r = ib_unpacker_read(unpacker, data, SIZE, &n, &err);
+    check_error(err, "wrong", IB_E_INVALID, "damaged zstd");
 }
