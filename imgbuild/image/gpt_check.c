@@ -56,11 +56,12 @@ static int check_table(int fd, const char *name, uint64_t lba, struct table *ret
         return wrong(name, lba, "has a wrong checksum", err);
     uint64_t entries = (uint64_t)ib_le32(header + 80) * ib_le32(header + 84);
     uint64_t entries_at = ib_le64(header + 72);
-    if (entries > ENTRIES_MAX || entries_at > UINT64_MAX / SECTOR)
+    if (entries > ENTRIES_MAX || entries_at > INT64_MAX / SECTOR)
         return wrong(name, lba, "is too large", err);
     _cleanup_(ib_freep) uint8_t *data = ib_malloc(entries + 1);
     if (ib_pread_full(fd, data, entries, entries_at * SECTOR) < 0)
-        return ib_fail(err, IB_E_IO, errno, name, "read the partitions of");
+        return errno == ENODATA ? wrong(name, lba, "lists partitions beyond the disk's end", err)
+                                : ib_fail(err, IB_E_IO, errno, name, "read the partitions of");
     ret->entries_crc = ib_le32(header + 88);
     if (crc32_of(data, entries) != ret->entries_crc)
         return wrong(name, lba, "lists partitions that do not fit its checksum", err);

@@ -120,6 +120,16 @@ int ib_reader_read(const struct ib_reader *reader, struct ib_reader_buffer *buff
     return 0;
 }
 
+bool ib_reader_is_hole(const struct ib_reader *reader, uint64_t offset, uint64_t size)
+{
+    const struct ib_reader *r = reader;
+
+    if (r->is_device || offset > r->size || size > r->size - offset)
+        return false;
+    off_t data = lseek(r->fd, (off_t)offset, SEEK_DATA); /* all reads are pread(): no race */
+    return data < 0 ? errno == ENXIO : (uint64_t)data >= offset + size;
+}
+
 unsigned ib_reader_threads(void)
 {
     cpu_set_t set;

@@ -93,8 +93,13 @@ static int compare_run(struct compare *c, struct ib_reader_buffer *buffer, size_
     uint64_t begin = frames->raw_offset, end = last->raw_offset + last->raw_size;
     const uint8_t *data;
 
-    if (ib_progress_check(c->v->options->progress, err) < 0 ||
-        ib_reader_read(c->reader, buffer, begin, (size_t)(end - begin), &data, err) < 0)
+    if (ib_progress_check(c->v->options->progress, err) < 0)
+        return -1;
+    if (count == 1 && frames->zero && ib_reader_is_hole(c->reader, begin, end - begin)) {
+        ib_step_advance(c->step, end - begin);
+        return 0;
+    }
+    if (ib_reader_read(c->reader, buffer, begin, (size_t)(end - begin), &data, err) < 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (!holds(&frames[i], data + (frames[i].raw_offset - begin)))

@@ -30,5 +30,9 @@ void ib_reader_buffer_clear(struct ib_reader_buffer *buffer);
 int ib_reader_read(const struct ib_reader *reader, struct ib_reader_buffer *buffer, uint64_t offset,
                    size_t size, const uint8_t **ret, struct ib_error **err) _must_check_;
 
+/* Whether a range is a hole of a file: zeros that need not be read. Never of a device, which has no
+ * such promise. */
+bool ib_reader_is_hole(const struct ib_reader *reader, uint64_t offset, uint64_t size);
+
 /* How many threads read and hash best: enough to keep a disk busy while others hash. At most 8. */
 unsigned ib_reader_threads(void);
