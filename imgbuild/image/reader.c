@@ -102,11 +102,11 @@ int ib_reader_read(const struct ib_reader *reader, struct ib_reader_buffer *buff
                    size_t size, const uint8_t **ret, struct ib_error **err)
 {
     const struct ib_reader *r = reader;
+    unsigned long long need = (unsigned long long)offset + size;
     uint64_t begin = offset / ALIGN * ALIGN, end = ib_round_up(offset + size, ALIGN);
 
     if (offset > r->size || size > r->size - offset)
-        return ib_failf(err, IB_E_INVALID, "'%s' ends before byte %llu", r->name,
-                        (unsigned long long)(offset + size));
+        return ib_failf(err, IB_E_INVALID, "'%s' ends before byte %llu", r->name, need);
     if (end > r->size) /* a device's size may be no multiple of 4096, but is of its sectors */
         end = r->size;
     reserve(buffer, (size_t)(end - begin));

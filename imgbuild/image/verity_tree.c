@@ -56,12 +56,14 @@ static int read_at(const struct tree *t, struct ib_reader_buffer *buffer, uint64
 static int parse_super_block(struct tree *t, const uint8_t *s, struct ib_error **err)
 {
     static const uint8_t magic[8] = "verity\0";
+    static const char algorithm[32] = "sha256"; /* padded with NULs */
 
     if (memcmp(s, magic, sizeof(magic)) != 0)
         return bad(t, "it has no verity super block", err);
     t->data_blocks = ib_le64(s + 72);
     t->salt_size = ib_le16(s + 80);
-    if (ib_le32(s + 8) != 1 || ib_le32(s + 12) != 1 || strncmp((const char *)s + 32, "sha256", 32))
+    if (ib_le32(s + 8) != 1 || ib_le32(s + 12) != 1 ||
+        memcmp(s + 32, algorithm, sizeof(algorithm)) != 0)
         return bad(t, "it is not version 1 with SHA-256", err);
     if (ib_le32(s + 64) != BLOCK || ib_le32(s + 68) != BLOCK || t->salt_size > SALT_MAX)
         return bad(t, "its blocks are not of 4096 bytes", err);
