@@ -34,6 +34,15 @@ struct ib_source *ib_source_open(const char *spec, const struct ib_source_option
                                  struct ib_error **err) _must_check_;
 /* A source on an open file or pipe; the source keeps its own duplicate. `name` is for messages. */
 struct ib_source *ib_source_open_fd(int fd, const char *name, struct ib_error **err) _must_check_;
+/*
+ * A source put together from pieces of an open file or device, which follow one another in the
+ * order given; random access, as a file. Keeps its own duplicate. IB_E_INVALID for a piece beyond
+ * the end of the file.
+ */
+struct ib_source_range;
+struct ib_source *ib_source_open_pieces(int fd, const char *name,
+                                        const struct ib_source_range *pieces, size_t count,
+                                        struct ib_error **err) _must_check_;
 struct ib_source *ib_source_free(struct ib_source *source); /* returns NULL */
 void ib_source_freep(struct ib_source **source);
 
