@@ -11,8 +11,8 @@
 #include "base/file.h"
 #include "cli/artifacts.h"
 #include "cli/commands.h"
+#include "cli/confirm.h"
 #include "cli/disk_list.h"
-#include "cli/text.h"
 #include "io/trust.h"
 #include "model/disk_rule.h"
 #include "ops/flash.h"
@@ -142,84 +142,20 @@ static int plan(struct flash *f, struct ib_error **err)
 
 /* --- what the user sees before being asked --------------------------------------------------- */
 
-static void show_image(const struct flash *f, FILE *out)
-{
-    const struct ib_manifest *m = ib_flash_image_manifest(f->image);
-    char size[16], data[16];
-
-    fputs("image    ", out);
-    ib_text_print(out, ib_flash_image_name(f->image));
-    if (m) {
-        fprintf(out, "\n         %s %s on %s; %s, of which %s are data\n", m->node, m->version,
-                m->base, ib_format_size(f->plan.image_size, size),
-                ib_format_size(f->plan.data_bytes, data));
-    } else if (f->plan.image_size != IB_SOURCE_SIZE_UNKNOWN) {
-        fprintf(out, " (%s, unpacks to %s)\n", ib_flash_image_format(f->image),
-                ib_format_size(f->plan.image_size, size));
-    } else {
-        fprintf(out, " (%s)\n", ib_flash_image_format(f->image));
-    }
-}
-
 static void show_plan(const struct flash *f, FILE *out)
 {
-    const struct ib_disk *d = &f->disk;
-    char size[16];
+    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
 
-    show_image(f, out);
-    if (f->file) {
-        fprintf(out, "to       %s\n", f->file);
-        return;
-    }
-    _cleanup_(ib_freep) char *loss = ib_disk_loss(d);
-    fprintf(out, "to       %s  ", d->path);
-    ib_text_print(out, d->model ? d->model : "(no model)");
-    fprintf(out, ", %s%s%s%s%s%s\n", ib_format_size(d->size_bytes, size), d->transport ? ", " : "",
-            d->transport ? d->transport : "", d->removable ? ", removable" : "",
-            d->serial ? ", serial " : "", d->serial ? d->serial : "");
-    fputs("loses    ", out);
-    ib_text_print(out, loss);
-    fputc('\n', out);
-    for (size_t i = 0; i < f->plan.kept_count; i++) {
-        const struct ib_gpt_partition *p = &f->plan.kept[i];
-        fprintf(out, "keeps    partition %u '", p->number);
-        ib_text_print(out, p->label);
-        fprintf(out, "', %s\n", ib_format_size(p->size_bytes, size));
-    }
-    if (f->plan.moves_table)
-        fputs("table    made to fit the disk: its backup goes to the disk's end\n", out);
+    ib_flash_plan_describe(f->image, &f->plan, f->file ? NULL : &f->disk, f->file, &text);
+    fwrite(text.data, 1, text.size, out);
 }
 
-static bool names_disk(const struct ib_disk *d, const char *answer)
-{
-    return ib_streq(answer, d->path) || ib_streq(answer, d->name) || ib_streq(answer, d->model);
-}
-
-/* The terminal itself is asked: standard input may be the image. */
 static int confirm(const struct flash *f, struct ib_error **err)
 {
-    char line[256];
-    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    FILE *tty = fd >= 0 ? fdopen(fd, "r+") : NULL;
+    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
 
-    if (!tty) {
-        ib_closep(&fd);
-        ib_failf(err, IB_E_USAGE, "there is no terminal to ask whether %s may be overwritten",
-                 f->disk.path);
-        return ib_hint(err, "look at it with --dry-run, then add --yes");
-    }
-    show_plan(f, tty);
-    fprintf(tty, "Type %s%s%s to overwrite it: ", f->disk.name, f->disk.model ? " or " : "",
-            f->disk.model ? f->disk.model : "");
-    fflush(tty);
-    bool answered = fgets(line, sizeof(line), tty) != NULL;
-    fclose(tty);
-    if (answered)
-        line[strcspn(line, "\n")] = 0;
-    if (answered && names_disk(&f->disk, line))
-        return 0;
-    ib_failf(err, IB_E_REFUSED, "%s was not named: nothing was written", f->disk.path);
-    return ib_hint(err, "type its name or model exactly as shown");
+    ib_flash_plan_describe(f->image, &f->plan, &f->disk, NULL, &text);
+    return ib_cli_confirm_disk(&f->disk, (const char *)text.data, err);
 }
 
 /* --- results --------------------------------------------------------------------------------- */

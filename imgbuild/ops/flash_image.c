@@ -20,14 +20,12 @@ static int open_others(struct ib_flash_image *image, struct ib_error **err)
     return 0;
 }
 
-struct ib_flash_image *ib_flash_image_open(const char *spec,
-                                           const struct ib_source_options *options,
-                                           struct ib_error **err)
+struct ib_flash_image *ib_flash_image_open_source(struct ib_source *source, struct ib_error **err)
 {
     _cleanup_(ib_flash_image_freep) struct ib_flash_image *image = ib_calloc(1, sizeof(*image));
 
-    image->source = ib_source_open(spec, options, err);
-    if (!image->source || ib_artifact_is_ours(image->source, &image->ours, err) < 0)
+    image->source = source;
+    if (ib_artifact_is_ours(image->source, &image->ours, err) < 0)
         return NULL;
     int r = image->ours ? ib_artifact_head_read(image->source, &image->head, err)
                         : open_others(image, err);

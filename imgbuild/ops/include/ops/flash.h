@@ -28,6 +28,9 @@ struct ib_flash_image;
 struct ib_flash_image *ib_flash_image_open(const char *spec,
                                            const struct ib_source_options *options,
                                            struct ib_error **err) _must_check_;
+/* The source is taken, also on failure. */
+struct ib_flash_image *ib_flash_image_open_source(struct ib_source *source,
+                                                  struct ib_error **err) _must_check_;
 struct ib_flash_image *ib_flash_image_free(struct ib_flash_image *image); /* returns NULL */
 void ib_flash_image_freep(struct ib_flash_image **image);
 
@@ -81,6 +84,11 @@ int ib_flash_plan_make(struct ib_flash_image *image, const struct ib_disk *disk,
                        const struct ib_strv *keep, struct ib_flash_plan *ret,
                        struct ib_error **err) _must_check_;
 void ib_flash_plan_clear(struct ib_flash_plan *plan);
+
+/* Appends the plan in lines for people: the image, the disk (NULL: the file), what the disk loses
+ * and keeps. */
+void ib_flash_plan_describe(const struct ib_flash_image *image, const struct ib_flash_plan *plan,
+                            const struct ib_disk *disk, const char *file, struct ib_buf *ret);
 
 struct ib_flash_result {
     uint64_t written_bytes;   /* data written to the target */
