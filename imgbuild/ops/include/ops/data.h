@@ -5,6 +5,8 @@
  *
  *     dracut/90imgbuild/                 our dracut module
  *     dracut/90imgbuild/imgbuild-agent   the agent, statically linked
+ *     installer/                         the installer with its libraries and loader
+ *     installer-units/                   its systemd units, and the script that starts it
  */
 #pragma once
 
@@ -12,6 +14,9 @@
 
 #define IB_DATA_DRACUT_MODULE "dracut/90imgbuild"
 #define IB_DATA_AGENT "dracut/90imgbuild/imgbuild-agent"
+
+#define IB_DATA_INSTALLER "installer"
+#define IB_DATA_INSTALLER_UNITS "installer-units"
 
 /* $IMGBUILD_DATA, else ../share/imgbuild as seen from the program's own directory. Absolute; the
  * caller frees. */
