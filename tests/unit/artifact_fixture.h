@@ -150,6 +150,8 @@ static inline void write_artifact(struct fixture *f)
         {.offset_bytes = DISK_SIZE - f->tail.size, .data = f->tail.data, .size = f->tail.size},
     };
 
+    ib_manifest_free(f->manifest);
+    free(f->path), free(f->raw);
     f->manifest = make_manifest(f);
     f->path = in_dir("odin.img.zst");
     f->raw = in_dir("raw");
