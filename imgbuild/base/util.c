@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void *check_alloc(void *p)
@@ -156,6 +157,25 @@ unsigned ib_cpu_count(void)
     if (sched_getaffinity(0, sizeof(set), &set) < 0) /* more processors than a cpu_set_t holds */
         return (unsigned)IB_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
     return (unsigned)IB_MAX(CPU_COUNT(&set), 1);
+}
+
+bool ib_is_zero(const void *data, size_t size)
+{
+    const uint8_t *p = data;
+
+    /* the first bytes against zero, then each byte against the one 16 before it */
+    for (size_t i = 0; i < IB_MIN(size, (size_t)16); i++)
+        if (p[i])
+            return false;
+    return size <= 16 || memcmp(p, p + 16, size - 16) == 0;
+}
+
+uint64_t ib_now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 char *ib_format_size(uint64_t size_bytes, char buf[static 16])

@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -215,14 +214,6 @@ static enum ib_flash_choice choice(const char *value)
                                       : IB_FLASH_AUTO;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static int open_target(struct flash *f, struct ib_error **err)
 {
     if (f->file) {
@@ -242,7 +233,7 @@ static int write_image(struct flash *f, struct ib_error **err)
         .threads = (unsigned)IB_MIN(f->options->threads, (uint64_t)64),
         .progress = f->cli->progress,
     };
-    uint64_t begin = now_ms();
+    uint64_t begin = ib_now_ms();
 
     if (open_target(f, err) < 0)
         return -1;
@@ -251,7 +242,7 @@ static int write_image(struct flash *f, struct ib_error **err)
             unlink(f->file);
         return -1;
     }
-    uint64_t elapsed = now_ms() - begin;
+    uint64_t elapsed = ib_now_ms() - begin;
     f->cli->json ? print_json(f, elapsed) : print_text(f, elapsed);
     return 0;
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -20,14 +19,6 @@ struct ib_render {
     int lines_drawn;
     uint64_t last_draw_ms, last_json_ms;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 struct ib_render *ib_render_new(enum ib_render_mode mode, bool color)
 {
@@ -135,7 +126,7 @@ static void draw_live(struct ib_render *r, struct ib_buf *out)
         ib_buf_append_str(out, "\n");
         r->lines_drawn++;
     }
-    r->last_draw_ms = now_ms();
+    r->last_draw_ms = ib_now_ms();
 }
 
 static const char *status_word(const struct ib_render *r, enum ib_step_status status)
@@ -186,7 +177,7 @@ static void on_terminal(struct ib_render *r, const struct ib_event *e)
     struct ib_buf out = {0};
 
     track(r, e);
-    if (e->kind == IB_EVENT_ADVANCE && now_ms() - r->last_draw_ms < REDRAW_MS)
+    if (e->kind == IB_EVENT_ADVANCE && ib_now_ms() - r->last_draw_ms < REDRAW_MS)
         return;
     erase_live(r, &out);
     if (e->kind == IB_EVENT_NOTE)
@@ -213,7 +204,7 @@ static void on_json(struct ib_render *r, const struct ib_event *e)
     static const char *const kinds[] = {"begin", "advance", "end", "note"};
     static const char *const statuses[] = {"done", "cached", "failed", "skipped"};
 
-    if (e->kind == IB_EVENT_ADVANCE && now_ms() - r->last_json_ms < 5 * REDRAW_MS)
+    if (e->kind == IB_EVENT_ADVANCE && ib_now_ms() - r->last_json_ms < 5 * REDRAW_MS)
         return;
     json_t *o = json_pack("{s:s}", "event", kinds[e->kind]);
     if (e->step) {
@@ -233,7 +224,7 @@ static void on_json(struct ib_render *r, const struct ib_event *e)
     fprintf(stderr, "%s\n", text);
     free(text);
     json_decref(o);
-    r->last_json_ms = now_ms();
+    r->last_json_ms = ib_now_ms();
 }
 
 void ib_render_event(const struct ib_event *event, void *userdata)

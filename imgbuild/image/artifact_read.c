@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "image/artifact.h"
 #include "image/bytes.h"
-#include "image/chunk.h"
 
 enum {
     FIRST_FRAME_MAX = 1024 * 1024, /* compressed; ours have a few hundred bytes */

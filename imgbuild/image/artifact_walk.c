@@ -15,7 +15,6 @@
 #include "base/parallel.h"
 #include "file_hasher.h"
 #include "image/artifact.h"
-#include "image/chunk.h"
 
 enum { THREADS_MAX = 16 };
 #define RUN_SIZE IB_MIB /* packed bytes read at once; a frame may be larger */

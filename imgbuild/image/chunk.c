@@ -51,14 +51,3 @@ size_t ib_chunker_next(const struct ib_chunker *chunker, const void *data, size_
         cut = find_cut(chunker, p, normal, end, LOOSE_BITS, &h);
     return cut ? cut : end;
 }
-
-bool ib_is_zero(const void *data, size_t size)
-{
-    const uint8_t *p = data;
-
-    /* the first bytes against zero, then each byte against the one 16 before it */
-    for (size_t i = 0; i < IB_MIN(size, (size_t)16); i++)
-        if (p[i])
-            return false;
-    return size <= 16 || memcmp(p, p + 16, size - 16) == 0;
-}

@@ -35,7 +35,6 @@ char *ib_url_decode(const char *begin, const char *end);
 /* The last part of the path, as it stands in the URL. */
 const char *ib_url_raw_basename(const char *url, size_t *ret_length);
 
-uint64_t ib_now_ms(void); /* of the monotonic clock */
 
 /* Libcurl counts its users itself; this pair brackets every use. */
 void ib_fetch_global_init(void);

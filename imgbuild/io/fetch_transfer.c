@@ -25,14 +25,6 @@ bool ib_is_http_url(const char *place)
     return strncasecmp(place, "http://", 7) == 0 || strncasecmp(place, "https://", 8) == 0;
 }
 
-uint64_t ib_now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 unsigned ib_fetch_retries(const struct ib_fetch_options *options)
 {
     return options->retries ? options->retries : RETRIES;

@@ -75,11 +75,6 @@ static int punch(struct ib_target *target, uint64_t offset, uint64_t size, struc
     return -1;
 }
 
-static bool is_zero(const uint8_t *data, size_t size)
-{
-    return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
-}
-
 /* 1: all samples are zeros; 0: one is not; -1: failed. */
 static int sample(struct ib_target *target, uint64_t offset, uint64_t size, struct ib_error **err)
 {
@@ -94,7 +89,7 @@ static int sample(struct ib_target *target, uint64_t offset, uint64_t size, stru
             ib_fail(err, IB_E_IO, errno, target->name, "read back zeros from");
             return -1;
         }
-        if (!is_zero(data, SAMPLE_SIZE))
+        if (!ib_is_zero(data, SAMPLE_SIZE))
             return 0;
         if (at == last)
             return 1;

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "read_back.h"
 #include "ring.h"
@@ -55,14 +54,6 @@ struct ib_writer {
 static struct job *job_at(struct ib_writer *w, uint64_t index)
 {
     return &w->jobs[index % JOBS];
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /* --- the writing threads ------------------------------------------------------------------- */
@@ -127,9 +118,9 @@ static void *write_loop(void *userdata)
         job->taken = true;
         w->active++;
         pthread_mutex_unlock(&w->lock);
-        uint64_t begin = now_ms();
+        uint64_t begin = ib_now_ms();
         int r = write_job(w, job, &error);
-        uint64_t took = now_ms() - begin;
+        uint64_t took = ib_now_ms() - begin;
         pthread_mutex_lock(&w->lock);
         w->active--;
         adapt(w, took);

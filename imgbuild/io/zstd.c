@@ -11,17 +11,12 @@
 
 enum { HOLE_SIZE = 64 * 1024, OUT_SIZE = 4 << 20 };
 
-static bool is_zero(const uint8_t *p, size_t size)
-{
-    return size == 0 || (p[0] == 0 && memcmp(p, p + 1, size - 1) == 0);
-}
-
 /* Writes what is not zero, block by block; the file's end is set by the caller. */
 static int write_sparse(int fd, const uint8_t *data, size_t size, uint64_t offset)
 {
     while (size > 0) {
         size_t n = IB_MIN(size, HOLE_SIZE - (size_t)(offset % HOLE_SIZE));
-        if (!is_zero(data, n) && ib_pwrite_full(fd, data, n, offset) < 0)
+        if (!ib_is_zero(data, n) && ib_pwrite_full(fd, data, n, offset) < 0)
             return -1;
         data += n;
         offset += n;

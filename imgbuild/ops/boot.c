@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -155,22 +154,14 @@ static void make_arguments(const struct ib_boot_options *o, const struct machine
                  o->kernel_arguments ? " " : "", o->kernel_arguments ? o->kernel_arguments : "");
 }
 
-static uint64_t now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec;
-}
-
 /* Copies the console to console_fd until wait_for appears (0) or the console ends (1). */
 static int watch_console(const struct ib_boot_options *o, int fd, struct ib_error **err)
 {
     enum { CHUNK = 4096, KEEP = 1024 };
     _cleanup_(ib_buf_clear) struct ib_buf seen = {0};
-    uint64_t end = now_s() + (o->timeout_s ? o->timeout_s : 600);
+    uint64_t end = ib_now_ms() + 1000 * (o->timeout_s ? o->timeout_s : 600);
 
-    while (now_s() < end) {
+    while (ib_now_ms() < end) {
         struct pollfd p = {fd, POLLIN, 0};
         if (ib_progress_check(o->progress, err) < 0)
             return -1;

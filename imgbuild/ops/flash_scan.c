@@ -5,7 +5,6 @@
 
 #include "base/parallel.h"
 #include "flash_internal.h"
-#include "image/chunk.h"
 
 enum { SAMPLES = 16, MEMORY_ALIGN = 4096 };
 #define BATCH (4 * IB_MIB)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "flash_internal.h"
-#include "image/chunk.h"
 
 #define BUFFER IB_MIB
 #define GRAIN (64 * IB_KIB) /* zeros are looked for in pieces of so much */

@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "base/subprocess.h"
 #include "image/artifact.h"
-#include "image/chunk.h"
 #include "io/unpacker.h"
 
 enum { BUFFER = 1 << 20, BLOCK = 64 << 10 };

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/parallel.h"
-#include "image/chunk.h"
 #include "image/gpt_check.h"
 #include "verify_internal.h"
 

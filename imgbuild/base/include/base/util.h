@@ -92,5 +92,11 @@ const char *ib_nearest(const char *word, const char *const *names, size_t count)
 /* Processors that this process may run on: how many threads of work make sense. At least 1. */
 unsigned ib_cpu_count(void);
 
+/* Milliseconds of the monotonic clock, for durations only. */
+uint64_t ib_now_ms(void);
+
+/* True when all bytes are zero. */
+bool ib_is_zero(const void *data, size_t size);
+
 /* "1.5 GiB": a size for people, in a static-free buffer of at least 16 bytes. Returns buf. */
 char *ib_format_size(uint64_t size_bytes, char buf[static 16]);

@@ -27,6 +27,3 @@ void ib_chunker_init(struct ib_chunker *chunker);
  * The result is between 1 and IB_CHUNK_MAX for a size of at least 1.
  */
 size_t ib_chunker_next(const struct ib_chunker *chunker, const void *data, size_t size);
-
-/* True when all bytes are zero. */
-bool ib_is_zero(const void *data, size_t size);
