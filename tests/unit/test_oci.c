@@ -9,6 +9,7 @@
 #include "base/atomic.h"
 #include "base/file.h"
 #include "base/subprocess.h"
+#include "os/base_file.h"
 #include "os/oci.h"
 
 #define OCI "application/vnd.oci.image."
@@ -589,4 +590,45 @@ Test(oci, a_plain_tar_root)
     ib_tree_free(tree);
     ib_buf_clear(&layer), ib_buf_clear(&empty);
     free(root);
+}
+
+/* As for packages: licences stay, documentation and other languages go, whatever they came in. */
+static void check_excluded(enum ib_base_kind kind, const char *path)
+{
+    static const char *const gone[] = {"usr/share/doc/a/README", "usr/share/man/man1",
+                                       "usr/share/locale/nb"};
+    static const char *const kept[] = {"etc/a", "usr/share/doc/a/COPYING", "usr/share/locale/en/a"};
+    const struct ib_base base = {.kind = kind, .architecture = IB_ARCH_X86_64};
+    _cleanup_(ib_closep) int spool = memfd_create("spool", MFD_CLOEXEC);
+    struct ib_tree *tree = ib_tree_new();
+    struct ib_error *err = NULL;
+
+    int r = ib_base_file_import(&base, path, tree, spool, NULL, NULL, &err);
+    cr_assert_eq(r, 0, "%s", text_of(err));
+    for (size_t i = 0; i < IB_ARRAY_SIZE(gone); i++)
+        cr_assert_null(ib_tree_find(tree, gone[i]), "%s", gone[i]);
+    for (size_t i = 0; i < IB_ARRAY_SIZE(kept); i++)
+        cr_assert(ib_tree_find(tree, kept[i]), "%s", kept[i]);
+    ib_tree_free(tree);
+}
+
+Test(oci, bases_leave_out_what_packages_leave_out)
+{
+    static const char *const entries[] = {"etc/a=a",
+                                          "usr/share/doc/a/README=r",
+                                          "usr/share/doc/a/COPYING=c",
+                                          "usr/share/man/man1/a.1=m",
+                                          "usr/share/locale/nb/a=n",
+                                          "usr/share/locale/en/a=e",
+                                          NULL};
+    _cleanup_(image_clear) struct image image = image_new();
+    _cleanup_(ib_buf_clear) struct ib_buf layer = make_layer(NULL, entries);
+    _cleanup_(ib_freep) char *root = ib_path_join(image.dir, "root.tar");
+
+    add_layer(&image, NULL, OCI "layer.v1.tar", entries);
+    add_manifest(&image, "amd64", "");
+    finish(&image);
+    check_excluded(IB_BASE_OCI, image.dir);
+    write_file(image.dir, "root.tar", layer.data, layer.size);
+    check_excluded(IB_BASE_TAR, root);
 }
