@@ -148,32 +148,26 @@ static int write_artifact(const struct ib_build *b, struct ib_node_work *w, stru
                                     b->project->progress, ret, err);
 }
 
-/*
- * Copies a file to `path`; its hash goes to sums. `known`: the hash. Where it is NULL it is made,
- * but a file of the same size that is there already stays.
- */
-static int publish_copy(const char *from, const char *path, const struct ib_sha256 *known,
+/* Copies a file with this hash to `path`, unless it is there already. */
+static int publish_copy(const char *from, const char *path, const struct ib_sha256 *hash,
                         struct ib_sums *sums, struct ib_error **err)
 {
     _cleanup_(ib_closep) int in = ib_open_read(from, err);
-    struct ib_sha256 hash;
     struct stat st, old;
 
     if (in < 0)
         return -1;
     if (fstat(in, &st) < 0)
         return ib_fail(err, IB_E_IO, errno, from, "look at");
-    if (!known && stat(path, &old) == 0 && old.st_size == st.st_size &&
-        ib_sums_has(sums, ib_path_base(path)))
+    if (stat(path, &old) == 0 && old.st_size == st.st_size &&
+        ib_sums_has_hash(sums, ib_path_base(path), hash))
         return 0;
     _cleanup_(ib_atomic_freep) struct ib_atomic *out = ib_atomic_open(path, 0644, err);
     if (!out)
         return -1;
     if (ib_copy_range(in, 0, ib_atomic_fd(out), (uint64_t)st.st_size) < 0)
         return ib_fail(err, IB_E_IO, errno, path, "write");
-    if (!known && ib_sha256_fd(in, &hash, NULL) < 0)
-        return ib_fail(err, IB_E_IO, errno, from, "read");
-    ib_sums_set(sums, ib_path_base(path), known ? known : &hash);
+    ib_sums_set(sums, ib_path_base(path), hash);
     return ib_atomic_commit(out, err);
 }
 
@@ -187,6 +181,23 @@ static int publish_text(const struct ib_buf *text, const char *path, struct ib_s
     return ib_atomic_write(path, 0644, text->data, text->size, err);
 }
 
+/* A file of frames, whose hash stands beside it. */
+static int publish_frames(const char *from, const char *path, struct ib_sums *sums,
+                          struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *hash_path = ib_asprintf("%s.sha256", from);
+    _cleanup_(ib_buf_clear) struct ib_buf hex = {0};
+    struct ib_sha256 hash;
+
+    if (ib_read_file(hash_path, IB_SHA256_HEX_SIZE, &hex, err) < 0)
+        return -1;
+    if (!ib_sha256_parse((const char *)hex.data, &hash)) {
+        ib_failf(err, IB_E_INVALID, "'%s' in the cache is damaged", hash_path);
+        return ib_hint(err, "imgbuild clean --all, then build again");
+    }
+    return publish_copy(from, path, &hash, sums, err);
+}
+
 /* The role's root and hash tree, for updates that replace a slot: the same for all its nodes. */
 static int publish_root(const struct ib_build *b, const struct ib_node_spec *node,
                         const struct ib_node_work *w, struct ib_sums *sums, struct ib_error **err)
@@ -196,9 +207,9 @@ static int publish_root(const struct ib_build *b, const struct ib_node_spec *nod
     _cleanup_(ib_freep) char *root_out = out_path(b, node->root->name, ".root.zst");
     _cleanup_(ib_freep) char *verity_out = out_path(b, node->root->name, ".verity.zst");
 
-    if (publish_copy(root, root_out, NULL, sums, err) < 0)
+    if (publish_frames(root, root_out, sums, err) < 0)
         return -1;
-    return publish_copy(verity, verity_out, NULL, sums, err);
+    return publish_frames(verity, verity_out, sums, err);
 }
 
 /* The signature that is in the artifact, for the manifest beside it; an old one goes away. */

@@ -45,6 +45,7 @@ static struct ib_key *make_key(const struct ib_build *b, const struct ib_compose
     if (!packages)
         return NULL;
     ib_key_add(key, "name", root->name);
+    ib_key_add(key, "files", "frames, with their hashes");
     ib_key_add_key(key, "packages", packages);
     ib_key_add_u64(key, "compression level",
                    (uint64_t)b->project->recipe->cluster.image.compression_level);
@@ -135,6 +136,22 @@ static int write_verity(const char *data_path, const char *hash_path, struct ib_
     return ib_verity_format(data_path, hash_path, &params, ret, err);
 }
 
+/*
+ * Beside a file of frames stands its hash, so that what is published of it need not be read to know
+ * whether it is the same.
+ */
+static int write_hash(int fd, const char *path, struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *hash_path = ib_asprintf("%s.sha256", path);
+    char hex[IB_SHA256_HEX_SIZE];
+    struct ib_sha256 hash;
+
+    if (lseek(fd, 0, SEEK_SET) < 0 || ib_sha256_fd(fd, &hash, NULL) < 0)
+        return ib_fail(err, IB_E_IO, errno, path, "read");
+    ib_sha256_hex(&hash, hex);
+    return ib_atomic_write(hash_path, 0644, hex, strlen(hex), err);
+}
+
 /* Cuts a finished file into frames: FILE.frames with its index, copied into artifacts as it is. */
 static int write_frames(const struct ib_build *b, const struct ib_cache_entry *entry,
                         const char *from, const char *name, struct ib_step *parent,
@@ -161,7 +178,8 @@ static int write_frames(const struct ib_build *b, const struct ib_cache_entry *e
         .progress = b->project->progress,
         .step = step,
     };
-    if (ib_frames_make(&job, out, &frames, err) < 0 || ib_frames_save(&frames, index, err) < 0)
+    if (ib_frames_make(&job, out, &frames, err) < 0 || ib_frames_save(&frames, index, err) < 0 ||
+        write_hash(out, path, err) < 0)
         return -1;
     ib_step_end(ib_steal(&step), IB_STEP_DONE);
     return 0;

@@ -74,6 +74,14 @@ bool ib_sums_has(const struct ib_sums *sums, const char *name)
     return false;
 }
 
+bool ib_sums_has_hash(const struct ib_sums *sums, const char *name, const struct ib_sha256 *hash)
+{
+    char hex[IB_SHA256_HEX_SIZE];
+    _cleanup_(ib_freep) char *line = ib_asprintf("%s  %s", ib_sha256_hex(hash, hex), name);
+
+    return ib_strv_contains(&sums->lines, line);
+}
+
 void ib_sums_set(struct ib_sums *sums, const char *name, const struct ib_sha256 *hash)
 {
     char hex[IB_SHA256_HEX_SIZE];

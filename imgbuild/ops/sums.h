@@ -14,6 +14,8 @@ struct ib_sums;
 struct ib_sums *ib_sums_open(const char *dir, struct ib_error **err) _must_check_;
 void ib_sums_set(struct ib_sums *sums, const char *name, const struct ib_sha256 *hash);
 bool ib_sums_has(const struct ib_sums *sums, const char *name);
+/* The same, with this hash. */
+bool ib_sums_has_hash(const struct ib_sums *sums, const char *name, const struct ib_sha256 *hash);
 /* Writes the file, without lines of files that are no longer there, and SHA256SUMS.minisig; with no
  * key one that no longer fits goes away. */
 int ib_sums_save(struct ib_sums *sums, const struct ib_minisign_secret *key,
