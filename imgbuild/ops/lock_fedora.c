@@ -46,7 +46,8 @@ static int open_image(struct ib_locker *l, const struct ib_base *base, const cha
     _cleanup_(ib_freep) char *path = ib_cache_blob_path(l->project->cache, &entry->sha256);
     if (fetch_image(l, entry, err) < 0 || (ret->spool_fd = ib_temp_file(scratch, err)) < 0)
         return -1;
-    return ib_base_file_import(base, path, ret->tree, ret->spool_fd, l->fetch.progress, step, err);
+    return ib_base_file_import(base, path, scratch, ret->tree, ret->spool_fd, l->fetch.progress,
+                               step, err);
 }
 
 static struct ib_rpmresolve *open_resolve(struct ib_locker *l, const struct ib_base *base,

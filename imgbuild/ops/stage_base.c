@@ -97,7 +97,8 @@ static int import_file(const struct ib_build *b, const struct ib_base *base, str
     if (!entry)
         return -1;
     _cleanup_(ib_freep) char *path = ib_cache_blob_path(b->project->cache, &entry->sha256);
-    if (ib_base_file_import(base, path, i->tree, i->spool_fd, b->project->progress, step, err) == 0)
+    if (ib_base_file_import(base, path, i->dir, i->tree, i->spool_fd, b->project->progress, step,
+                            err) == 0)
         return 0;
     if (err && ib_error_code(*err) == IB_E_INVALID)
         ib_hint(err,

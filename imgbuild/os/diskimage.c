@@ -192,8 +192,9 @@ static int stream_out(struct ib_appliance *a, struct reader *reader, struct ib_e
     return sent < 0 ? ib_appliance_fail(a, reader->name, "read the files of", err) : 0;
 }
 
-int ib_diskimage_import(const char *path, struct ib_tree *tree, int spool_fd,
-                        struct ib_progress *progress, struct ib_step *parent, struct ib_error **err)
+int ib_diskimage_import(const char *path, const char *scratch_dir, struct ib_tree *tree,
+                        int spool_fd, struct ib_progress *progress, struct ib_step *parent,
+                        struct ib_error **err)
 {
     const char *format = detect_format(path, err);
     _cleanup_(ib_freep) char *root = NULL;
@@ -206,6 +207,7 @@ int ib_diskimage_import(const char *path, struct ib_tree *tree, int spool_fd,
     const struct ib_appliance_options options = {
         .drives = &drive,
         .drive_count = 1,
+        .space_dir = scratch_dir,
         .progress = progress,
         .step = step,
     };

@@ -33,8 +33,8 @@ static struct import import(const char *name)
     if (!ib_path_exists(IB_IMAGES_DIR "/complete"))
         cr_skip_test("the images were not made (ctest -R fixture/fedora-images)");
     i.spool_fd = ib_temp_file("/tmp", NULL);
-    i.result = ib_base_file_import(&(struct ib_base){.kind = IB_BASE_DISK_IMAGE}, path, i.tree,
-                                   i.spool_fd, NULL, NULL, &i.err);
+    i.result = ib_base_file_import(&(struct ib_base){.kind = IB_BASE_DISK_IMAGE}, path, NULL,
+                                   i.tree, i.spool_fd, NULL, NULL, &i.err);
     return i;
 }
 

@@ -14,9 +14,10 @@
 
 /*
  * Reads the image into `tree`, an empty one; file content goes to spool_fd (see ib_archive_read).
+ * The appliance's own files lie in scratch_dir while it runs (NULL: in /tmp).
  * IB_E_INVALID: not exactly one operating system in it, or a qcow2 that wants another file (a
  * backing or data file would be read from the host). `step` may be NULL.
  */
-int ib_diskimage_import(const char *path, struct ib_tree *tree, int spool_fd,
-                        struct ib_progress *progress, struct ib_step *step, struct ib_error **err)
-    _must_check_;
+int ib_diskimage_import(const char *path, const char *scratch_dir, struct ib_tree *tree,
+                        int spool_fd, struct ib_progress *progress, struct ib_step *step,
+                        struct ib_error **err) _must_check_;
