@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/artifact_head.h"
 
-#include <string.h>
 #include <zstd.h>
 
-#include "image/bytes.h"
+#include "artifact_internal.h"
 
 enum {
-    SKIPPABLE_HEADER = 8,
-    MANIFEST_HEADER = 16,
-    SIGNATURE_MAX = 64 * 1024,
     /* Frame 0 holds 32 KiB and never packs to more than that and some bytes; behind it, peeked at
      * as well, stands the manifest's header. */
     PEEK = 48 * 1024,
 };
-static const char manifest_mark[8] = "IBMANIF1";
 
 static int bad(const struct ib_source *source, const char *why, struct ib_error **err)
 {
@@ -30,11 +25,7 @@ static size_t find_manifest(const uint8_t *data, size_t size)
     size_t first = ZSTD_findFrameCompressedSize(data, size);
     if (ZSTD_isError(first) || size - first < SKIPPABLE_HEADER + MANIFEST_HEADER)
         return 0;
-    const uint8_t *header = data + first;
-    return ib_le32(header) == IB_ARTIFACT_MANIFEST_MAGIC &&
-                   memcmp(header + SKIPPABLE_HEADER, manifest_mark, sizeof(manifest_mark)) == 0
-               ? first
-               : 0;
+    return is_manifest_frame(data + first) ? first : 0;
 }
 
 int ib_artifact_is_ours(struct ib_source *source, bool *ret, struct ib_error **err)

@@ -9,17 +9,8 @@
 
 #include "artifact_internal.h"
 #include "base/file.h"
-#include "image/artifact.h"
-#include "image/bytes.h"
 
-enum {
-    FIRST_FRAME_MAX = 1024 * 1024, /* compressed; ours have a few hundred bytes */
-    SKIPPABLE_HEADER = 8,
-    MANIFEST_HEADER = 16,
-    SIGNATURE_MAX = IB_MINISIGN_TEXT_MAX,
-    SEEK_ENTRY = 8,
-    SEEK_FOOTER = 9,
-};
+enum { FIRST_FRAME_MAX = 1024 * 1024 }; /* compressed; ours have a few hundred bytes */
 #define SEEKABLE_MAGIC UINT32_C(0x8F92EAB1)
 
 struct ib_artifact {
@@ -75,7 +66,7 @@ static int read_manifest(struct ib_artifact *a, uint64_t at, uint64_t *ret_end,
         return -1;
     uint64_t content = ib_le32(header + 4), json = ib_le32(header + 16);
     uint64_t signature = ib_le32(header + 20);
-    if (ib_le32(header) != IB_ARTIFACT_MANIFEST_MAGIC || memcmp(header + 8, "IBMANIF1", 8) != 0)
+    if (!is_manifest_frame(header))
         return bad(a, "there is no manifest behind its first frame", err);
     if (content != MANIFEST_HEADER + json + signature || json > IB_MANIFEST_MAX_SIZE ||
         signature > SIGNATURE_MAX || at + SKIPPABLE_HEADER + content > a->size)
@@ -141,8 +132,7 @@ bool ib_artifact_is_ours_fd(int fd)
         return false;
     size_t size = (size_t)n, first = ZSTD_findFrameCompressedSize(head, size);
     return !ZSTD_isError(first) && size - first >= SKIPPABLE_HEADER + MANIFEST_HEADER &&
-           ib_le32(head + first) == IB_ARTIFACT_MANIFEST_MAGIC &&
-           memcmp(head + first + SKIPPABLE_HEADER, "IBMANIF1", 8) == 0;
+           is_manifest_frame(head + first);
 }
 
 struct ib_artifact *ib_artifact_open_fd(int fd, const char *name, struct ib_error **err)

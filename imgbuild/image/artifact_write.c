@@ -12,7 +12,7 @@
 #include "image/bytes.h"
 #include "image/chunk.h"
 
-enum { ZEROS_KEPT = 8, MANIFEST_HEADER = 16, SEEK_ENTRY = 8, SEEK_FOOTER = 9 };
+enum { ZEROS_KEPT = 8 };
 #define SEEKABLE_MAGIC UINT32_C(0x8F92EAB1)
 
 /* Where a frame's bytes are: in a file, or in the plan's own memory (fd -1). */
@@ -174,7 +174,7 @@ void ib_artifact_manifest_frame(const void *json, size_t json_size, const void *
 {
     append_u32(ret, IB_ARTIFACT_MANIFEST_MAGIC);
     append_u32(ret, (uint32_t)(MANIFEST_HEADER + json_size + signature_size));
-    ib_buf_append(ret, "IBMANIF1", 8);
+    ib_buf_append(ret, MANIFEST_MARK, MANIFEST_MARK_SIZE);
     append_u32(ret, (uint32_t)json_size);
     append_u32(ret, (uint32_t)signature_size);
     ib_buf_append(ret, json, json_size);
