@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of an artifact between its frames (image/artifact.h, docs/formats.md). */
+/* Private to image/: the parts of an artifact that are not frames of the disk (image/artifact.h).
+ */
 #pragma once
 
 #include <string.h>
@@ -24,3 +25,13 @@ static inline bool is_manifest_frame(const uint8_t *data)
     return ib_le32(data) == IB_ARTIFACT_MANIFEST_MAGIC &&
            memcmp(data + SKIPPABLE_HEADER, MANIFEST_MARK, MANIFEST_MARK_SIZE) == 0;
 }
+
+/* Appends the skippable frame with manifest and signature (size 0: none). */
+void ib_artifact_manifest_frame(const void *json, size_t json_size, const void *signature,
+                                size_t signature_size, struct ib_buf *ret);
+/* Appends the seek table of these frames with a manifest's frame of that size behind the first. */
+void ib_artifact_seek_table(const struct ib_manifest *manifest, size_t manifest_frame_size,
+                            struct ib_buf *ret);
+
+int ib_artifact_fd(const struct ib_artifact *artifact);           /* borrowed */
+const char *ib_artifact_name(const struct ib_artifact *artifact); /* borrowed */

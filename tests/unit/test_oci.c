@@ -603,7 +603,7 @@ static void check_excluded(enum ib_base_kind kind, const char *path)
     struct ib_tree *tree = ib_tree_new();
     struct ib_error *err = NULL;
 
-    int r = ib_base_file_import(&base, path, tree, spool, NULL, NULL, &err);
+    int r = ib_base_file_import(&base, path, NULL, tree, spool, NULL, NULL, &err);
     cr_assert_eq(r, 0, "%s", text_of(err));
     for (size_t i = 0; i < IB_ARRAY_SIZE(gone); i++)
         cr_assert_null(ib_tree_find(tree, gone[i]), "%s", gone[i]);
