@@ -22,6 +22,19 @@ static char *newest_artifact(const char *dir, const char *name)
     return best ? ib_path_join(dir, best) : NULL;
 }
 
+char *ib_cli_newest_artifact(const struct ib_project *project, const char *node, const char *output,
+                             struct ib_error **err)
+{
+    _cleanup_(ib_freep) char *out = output ? ib_strdup(output) : ib_path_join(project->dir, "out");
+    char *image = newest_artifact(out, node);
+
+    if (!image) {
+        ib_failf(err, IB_E_NOT_FOUND, "there is no artifact of '%s' in '%s'", node, out);
+        ib_hint(err, "imgbuild node %s", node);
+    }
+    return image;
+}
+
 char *ib_cli_find_artifact(struct ib_cli *cli, const char *what, const char *output,
                            struct ib_project *ret_project, const struct ib_node_spec **ret_node,
                            struct ib_error **err)
@@ -33,14 +46,8 @@ char *ib_cli_find_artifact(struct ib_cli *cli, const char *what, const char *out
     const struct ib_node_spec *node = ib_recipe_need_node(ret_project->recipe, what, err);
     if (!node)
         return NULL;
-    _cleanup_(ib_freep) char *out =
-        output ? ib_strdup(output) : ib_path_join(ret_project->dir, "out");
-    char *image = newest_artifact(out, what);
-    if (!image) {
-        ib_failf(err, IB_E_NOT_FOUND, "there is no artifact of '%s' in '%s'", what, out);
-        ib_hint(err, "imgbuild node %s", what);
-    } else if (ret_node) {
+    char *image = ib_cli_newest_artifact(ret_project, what, output, err);
+    if (image && ret_node)
         *ret_node = node;
-    }
     return image;
 }

@@ -26,6 +26,7 @@ const struct ib_command *const ib_commands[] = {
     &ib_command_boot,
     &ib_command_flash,
     &ib_command_unpack,
+    &ib_command_recovery,
     &ib_command_keygen,
     &ib_command_sign,
     &ib_command_verify,

@@ -53,12 +53,6 @@ void ib_stick_close(struct ib_stick *stick)
     *stick = (struct ib_stick){.fd = -1};
 }
 
-static void closedirp(DIR **dir)
-{
-    if (*dir)
-        closedir(*dir);
-}
-
 static bool read_mac(const char *class, const char *interface, struct ib_mac *ret)
 {
     _cleanup_(ib_freep) char *path = ib_asprintf("%s/%s/address", class, interface);
@@ -73,7 +67,7 @@ static bool read_mac(const char *class, const char *interface, struct ib_mac *re
 const struct ib_medium_node *ib_stick_find_node(const struct ib_stick *stick, const char *sysfs)
 {
     _cleanup_(ib_freep) char *class = ib_path_join(sysfs, "class/net");
-    _cleanup_(closedirp) DIR *dir = opendir(class);
+    _cleanup_(ib_closedirp) DIR *dir = opendir(class);
     const struct ib_medium_node *found = NULL;
 
     for (struct dirent *d; dir && (d = readdir(dir));) {

@@ -68,6 +68,10 @@ struct ib_cache_entry *ib_stage_base(const struct ib_build *b, const struct ib_b
 struct ib_key *ib_stage_initrd_key(const struct ib_build *b, const struct ib_base *base,
                                    const struct ib_strv *drivers,
                                    struct ib_error **err) _must_check_;
+/* The same for an installer, with the programs of a rescue shell in it. */
+struct ib_cache_entry *ib_stage_rescue_initrd(const struct ib_build *b, const struct ib_base *base,
+                                              const struct ib_strv *drivers, struct ib_step *step,
+                                              struct ib_error **err) _must_check_;
 struct ib_cache_entry *ib_stage_initrd(const struct ib_build *b, const struct ib_base *base,
                                        const struct ib_strv *drivers, struct ib_step *step,
                                        struct ib_error **err) _must_check_;

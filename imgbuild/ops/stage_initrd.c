@@ -16,7 +16,16 @@
 /* What the stage starts from. */
 struct input {
     const struct ib_base *base;
-    const struct ib_strv *drivers;
+    const struct ib_strv *drivers, *programs;
+};
+
+/* What a rescue shell is of use with. */
+static const char *const rescue_programs[] = {
+    "bash", "blockdev", "chmod", "chown",   "chroot", "cp",    "dd",       "df",   "dmesg",
+    "du",   "find",     "fsck",  "findmnt", "grep",   "head",  "hexdump",  "ip",   "less",
+    "ln",   "ls",       "lsblk", "lspci",   "lsusb",  "mkdir", "more",     "mv",   "nano",
+    "ps",   "rm",       "rmdir", "sed",     "sfdisk", "sleep", "smartctl", "sort", "sync",
+    "tail", "tar",      "touch", "tr",      "vi",     "wc",    "wipefs",   "zstd",
 };
 
 enum { MAX_EFI_SIZE = 64 << 20, MAX_KERNEL_SIZE = 256 << 20 };
@@ -43,8 +52,9 @@ static int add_module_key(struct ib_key *key, const char *dir, struct ib_error *
     return 0;
 }
 
-struct ib_key *ib_stage_initrd_key(const struct ib_build *b, const struct ib_base *base,
-                                   const struct ib_strv *drivers, struct ib_error **err)
+static struct ib_key *make_key(const struct ib_build *b, const struct ib_base *base,
+                               const struct ib_strv *drivers, const struct ib_strv *programs,
+                               struct ib_error **err)
 {
     _cleanup_(ib_key_freep) struct ib_key *base_key = ib_stage_base_key(b, base, err);
     _cleanup_(ib_key_freep) struct ib_key *key = ib_key_new("initrd");
@@ -60,7 +70,15 @@ struct ib_key *ib_stage_initrd_key(const struct ib_build *b, const struct ib_bas
     ib_key_add(key, "kernel", base->paths.kernel);
     ib_key_add(key, "stub", base->paths.stub);
     ib_key_add(key, "boot loader", base->paths.boot_loader);
+    if (programs)
+        ib_key_add_strv(key, "programs", (const char *const *)programs->items, programs->count);
     return add_module_key(key, module, err) < 0 ? NULL : ib_steal(&key);
+}
+
+struct ib_key *ib_stage_initrd_key(const struct ib_build *b, const struct ib_base *base,
+                                   const struct ib_strv *drivers, struct ib_error **err)
+{
+    return make_key(b, base, drivers, NULL, err);
 }
 
 static int take_out(const struct ib_tree *tree, const char *path, size_t max_size,
@@ -76,7 +94,7 @@ static int take_out(const struct ib_tree *tree, const char *path, size_t max_siz
 }
 
 static int make_initrd(const struct ib_build *b, const struct ib_tree *tree,
-                       const struct ib_kernel *kernel, const struct ib_strv *drivers,
+                       const struct ib_kernel *kernel, const struct input *input,
                        const struct ib_cache_entry *entry, struct ib_step *step,
                        struct ib_error **err)
 {
@@ -89,7 +107,8 @@ static int make_initrd(const struct ib_build *b, const struct ib_tree *tree,
         return -1;
     const struct ib_initrd_options initrd = {
         .kernel = kernel,
-        .drivers = drivers,
+        .drivers = input->drivers,
+        .programs = input->programs,
         .module_dir = module,
         .agent = agent,
         .date_s = b->project->lock->date_s,
@@ -121,15 +140,28 @@ static int make_all(const struct ib_build *b, const void *subject,
         take_out(tree, base->paths.boot_loader, MAX_EFI_SIZE, entry, "boot.efi", err) < 0 ||
         ib_atomic_write(uname, 0644, kernel.version, strlen(kernel.version), err) < 0)
         return -1;
-    return make_initrd(b, tree, &kernel, input->drivers, entry, step, err);
+    return make_initrd(b, tree, &kernel, input, entry, step, err);
 }
 
 struct ib_cache_entry *ib_stage_initrd(const struct ib_build *b, const struct ib_base *base,
                                        const struct ib_strv *drivers, struct ib_step *parent,
                                        struct ib_error **err)
 {
-    const struct input input = {base, drivers};
+    const struct input input = {base, drivers, NULL};
     const struct ib_stage stage = {base->name, "make the initrd of", make_all, &input};
 
     return ib_stage_run(b, &stage, ib_stage_initrd_key(b, base, drivers, err), parent, err);
+}
+
+struct ib_cache_entry *ib_stage_rescue_initrd(const struct ib_build *b, const struct ib_base *base,
+                                              const struct ib_strv *drivers, struct ib_step *parent,
+                                              struct ib_error **err)
+{
+    _cleanup_(ib_strv_clear) struct ib_strv programs = {0};
+    const struct input input = {base, drivers, &programs};
+    const struct ib_stage stage = {base->name, "make the rescue initrd of", make_all, &input};
+
+    for (size_t i = 0; i < IB_ARRAY_SIZE(rescue_programs); i++)
+        ib_strv_add(&programs, rescue_programs[i]);
+    return ib_stage_run(b, &stage, make_key(b, base, drivers, &programs, err), parent, err);
 }

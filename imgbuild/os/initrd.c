@@ -74,7 +74,9 @@ static int run_dracut(struct ib_sandbox *sandbox, const struct ib_initrd_options
 {
     _cleanup_(ib_temp_dirp) char *place = ib_place_new(options->scratch_dir, err);
     _cleanup_(ib_freep) char *drivers = all_drivers(options);
-    const char *const arguments[] = {options->kernel->version, drivers, NULL};
+    _cleanup_(ib_freep) char *programs =
+        options->programs ? ib_strv_join(options->programs, " ") : NULL;
+    const char *const arguments[] = {options->kernel->version, drivers, programs, NULL};
 
     if (!place || ib_place_write(place, "initrd-job.sh", 0755, ib_script_initrd_job, err) < 0 ||
         add_module(options, place, err) < 0 || ib_place_enter(place, sandbox, err) < 0 ||

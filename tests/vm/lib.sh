@@ -13,6 +13,7 @@
 #   vm_power_off SECONDS      orderly; vm_kill: as if the plug was pulled
 #   vm_type TEXT              a line typed on the console
 #   vm_monitor COMMAND        a line for QEMU's monitor, as "set_link net off"
+#   VM_EXTRA=(…)              more of QEMU's arguments for the next start
 #   ok NAME COMMAND…          a check: prints, counts; vm_result at the end
 
 VM_MAC=${VM_MAC:-02:00:00:00:00:10}
@@ -77,7 +78,7 @@ vm_start() {
         -drive if=none,id=disk,format=raw,discard=unmap,file="$vm_dir/disk.raw" \
         -device nvme,drive=disk,serial=imgbuild,bootindex=1 \
         -netdev "user,id=net,net=10.10.10.0/24,host=10.10.10.1,dns=10.10.10.3,hostfwd=tcp:127.0.0.1:$VM_PORT-$VM_ADDRESS:22" \
-        -device "e1000e,netdev=net,mac=$VM_MAC,romfile=" -device virtio-rng-pci \
+        -device "e1000e,netdev=net,mac=$VM_MAC,romfile=" -device virtio-rng-pci ${VM_EXTRA[@]+"${VM_EXTRA[@]}"} \
         -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n \
         -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n \
         -smbios "type=11,value=io.systemd.stub.kernel-cmdline-extra=console=ttyS0 systemd.show_status=1 rd.systemd.show_status=1 systemd.default_timeout_start_sec=900 rd.systemd.default_timeout_start_sec=900${1:+ $1}" \

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs inside the tree: `initrd-job.sh KERNEL DRIVERS` makes `initrd` beside this script with the
-# tree's own dracut and our dracut module (module/), uncompressed. Nothing is asked of the machine
+# Runs inside the tree: `initrd-job.sh KERNEL DRIVERS [PROGRAMS]` makes `initrd` beside this script
+# with the tree's own dracut and our dracut module (module/), uncompressed; those of the programs
+# that the tree has go in, too. Nothing is asked of the machine
 # that this runs on, and the tree's own dracut settings are left aside.
 set -eu
 umask 022
@@ -25,4 +26,5 @@ dracut --force --quiet --kver "$1" \
     --modules "systemd systemd-initrd systemd-modules-load systemd-repart systemd-sysctl \
         systemd-veritysetup dm kernel-modules imgbuild" \
     --drivers "$2" \
+    ${3:+--install-optional "$3"} \
     "$PWD/initrd" "$1"

@@ -13,3 +13,8 @@
 char *ib_cli_find_artifact(struct ib_cli *cli, const char *what, const char *output,
                            struct ib_project *ret_project, const struct ib_node_spec **ret_node,
                            struct ib_error **err) _must_check_;
+
+/* The newest artifact of a node in `output` (NULL: out/ of the project), by its version; the caller
+ * frees. IB_E_NOT_FOUND when there is none. */
+char *ib_cli_newest_artifact(const struct ib_project *project, const char *node, const char *output,
+                             struct ib_error **err) _must_check_;

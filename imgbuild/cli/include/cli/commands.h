@@ -19,6 +19,7 @@ extern const struct ib_command ib_command_list;
 extern const struct ib_command ib_command_lock;
 extern const struct ib_command ib_command_man;
 extern const struct ib_command ib_command_node;
+extern const struct ib_command ib_command_recovery;
 extern const struct ib_command ib_command_schema;
 extern const struct ib_command ib_command_show;
 extern const struct ib_command ib_command_sign;

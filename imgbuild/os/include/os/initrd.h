@@ -11,11 +11,12 @@
 
 struct ib_initrd_options {
     const struct ib_kernel *kernel;
-    const struct ib_strv *drivers; /* each must exist; what every root needs is added by itself */
-    const char *module_dir;        /* host directory of our dracut module */
-    const char *agent;             /* host file, put into the module as "imgbuild-agent" */
-    int64_t date_s;                /* of the lock */
-    const char *scratch_dir;       /* host directory for temporary files */
+    const struct ib_strv *drivers;  /* each must exist; what every root needs is added by itself */
+    const struct ib_strv *programs; /* put in where the tree has them; NULL: none */
+    const char *module_dir;         /* host directory of our dracut module */
+    const char *agent;              /* host file, put into the module as "imgbuild-agent" */
+    int64_t date_s;                 /* of the lock */
+    const char *scratch_dir;        /* host directory for temporary files */
     struct ib_progress *progress;
     struct ib_step *step; /* parent for ours; may be NULL */
 };
