@@ -59,9 +59,10 @@ void ib_flash_bmap_end(struct flash_bmap *check)
 static int mismatch(const struct flash_bmap *check, const struct ib_bmap_range *range,
                     struct ib_error **err)
 {
+    uint64_t end = range->offset + range->size;
+
     ib_failf(err, IB_E_VERIFY, "bytes %llu to %llu of '%s' are not those of its block map",
-             (unsigned long long)range->offset, (unsigned long long)(range->offset + range->size),
-             check->name);
+             (unsigned long long)range->offset, (unsigned long long)end, check->name);
     return ib_hint(err, "the image is damaged, or the map is of another one: get both again");
 }
 
