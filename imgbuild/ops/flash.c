@@ -113,11 +113,12 @@ int ib_flash_run(struct ib_flash_image *image, const struct ib_flash_plan *plan,
                  struct ib_flash_result *ret, struct ib_error **err)
 {
     unsigned threads = options->threads ? options->threads : ib_cpu_count();
-    bool known = ib_source_size(image->source) != IB_SOURCE_SIZE_UNKNOWN;
+    uint64_t size = ib_source_size(image->source);
+    bool counts = !image->ours && size != IB_SOURCE_SIZE_UNKNOWN; /* else its parts do */
     const char *name = ib_flash_image_name(image);
     _cleanup_(ib_step_failp) struct ib_step *step =
-        ib_step_begin(options->progress, NULL, "flash", ib_target_name(target),
-                      !image->ours && known ? ib_source_size(image->source) : 0, IB_UNIT_BYTES);
+        ib_step_begin(options->progress, NULL, "flash", ib_target_name(target), counts ? size : 0,
+                      counts ? IB_UNIT_BYTES : IB_UNIT_NONE);
     _cleanup_(job_clear) struct flash_job job = {
         .image = image,
         .plan = plan,
