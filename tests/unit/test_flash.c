@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -425,6 +427,43 @@ Test(flash, images_of_other_programs)
     cr_assert_eq(truncate(packed, 20 << 20), 0);
     cr_assert_eq(flash(packed, loop.path, NULL, NULL, &result, NULL), IB_E_INVALID);
     free(packed), teardown(&f), loop_clear(&loop);
+}
+
+/* A disk whose medium fails in the middle: a sparse file on a file system that is too small for it.
+ */
+Test(flash, a_write_that_fails_leaves_nothing_that_boots)
+{
+    struct loop loop = {.fd = -1};
+    struct fixture f;
+    struct ib_flash_result result;
+
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        cr_skip_test("needs root, to mount");
+    setup(&f);
+    char *place = in_dir("small"), *file = in_dir("small/disk"), *other = in_dir("small/file");
+    cr_assert_eq(mkdir(place, 0700), 0);
+    cr_assert_eq(mount("none", place, "tmpfs", 0, "size=6m"), 0);
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert_eq(ftruncate(fd, LARGE), 0);
+    close(fd);
+    const char *skip = loop_attach(&loop, file, 512, 0);
+    if (skip)
+        cr_skip_test("%s", skip);
+    int code = flash(f.path, loop.path, NULL, NULL, &result, NULL);
+    cr_assert(code == IB_E_NO_SPACE || code == IB_E_IO, "%d", code);
+    assert_not_bootable(loop.path, LARGE);
+    cr_assert_eq(flash(f.path, NULL, other, NULL, &result, NULL), IB_E_NO_SPACE);
+    unlink(other);
+
+    cr_assert_eq(mount("none", place, "tmpfs", MS_REMOUNT, "size=200m"), 0);
+    cr_assert_eq(flash(f.path, loop.path, NULL, NULL, &result, NULL), 0);
+    cr_assert(result.delta, "what was written before the failure is found");
+    assert_files_equal(f.raw, loop.path, TABLE, DISK_SIZE);
+    assert_table_good(loop.path);
+    close(loop.fd);
+    umount2(place, MNT_DETACH);
+    free(place), free(file), free(other), teardown(&f);
 }
 
 Test(flash, block_maps_of_bmaptool_are_checked)
