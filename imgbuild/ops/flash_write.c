@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing an image of ours: holes first, then the frames, which many threads unpack and check, in
- * the order of the target (flash_internal.h).
+ * Writing an image of ours: holes by one thread, and the frames, which the others unpack and check,
+ * in the order of the target (flash_internal.h).
  */
 #include <pthread.h>
 #include <string.h>
@@ -17,6 +17,7 @@ struct writing {
     struct ib_writer *writer;
     pthread_mutex_t lock; /* of all below, of reserving, and of a sequential source */
     size_t next;
+    bool holes_taken; /* one thread makes the holes first, while the others write */
     bool failed;
 };
 
@@ -134,6 +135,23 @@ static int write_segment(struct writing *w, const struct flash_segment *segment,
     return 0;
 }
 
+/* True for the one thread that is to make the holes. */
+static bool take_holes(struct writing *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool mine = !w->holes_taken;
+    w->holes_taken = true;
+    pthread_mutex_unlock(&w->lock);
+    return mine;
+}
+
+static void fail(struct writing *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->failed = true;
+    pthread_mutex_unlock(&w->lock);
+}
+
 /* ib_parallel_fn */
 static int write_thread(void *userdata, struct ib_error **err)
 {
@@ -143,13 +161,11 @@ static int write_thread(void *userdata, struct ib_error **err)
     struct ib_writer_piece piece;
     struct ib_error *error = NULL;
 
-    while (take(w, &hand, &segment, &piece, &error))
-        if (write_segment(w, segment, &hand, &piece, &error) < 0) {
-            pthread_mutex_lock(&w->lock);
-            w->failed = true;
-            pthread_mutex_unlock(&w->lock);
-            break;
-        }
+    if (take_holes(w) && zero_holes(w->job, w->map, &error) < 0)
+        fail(w);
+    while (!error && take(w, &hand, &segment, &piece, &error))
+        if (write_segment(w, segment, &hand, &piece, &error) < 0)
+            fail(w);
     if (!error)
         return 0;
     if (err)
@@ -189,7 +205,9 @@ int ib_flash_write_map(struct flash_job *job, const struct flash_map *map, struc
     uint64_t bytes = count_bytes(map);
     struct ib_writer_result written;
 
-    if (zero_holes(job, map, err) < 0)
+    /* zeros that are data go first: a disk that has to write them seeks less so */
+    bool cheaply = ib_target_zeroes_cheaply(job->target);
+    if (!cheaply && zero_holes(job, map, err) < 0)
         return -1;
     plan_source(job, map);
     _cleanup_(ib_step_failp) struct ib_step *write_step = ib_step_begin(
@@ -208,7 +226,8 @@ int ib_flash_write_map(struct flash_job *job, const struct flash_map *map, struc
     _cleanup_(ib_writer_freep) struct ib_writer *writer = ib_writer_new(job->target, &options, err);
     struct writing w = {
         .job = job, .map = map, .writer = writer, .lock = PTHREAD_MUTEX_INITIALIZER};
-    if (!writer || ib_parallel_run(job->threads, write_thread, &w, err) < 0 ||
+    w.holes_taken = !cheaply;
+    if (!writer || ib_parallel_run(job->threads + cheaply, write_thread, &w, err) < 0 ||
         ib_writer_finish(writer, &written, err) < 0)
         return -1;
     job->result.written_bytes += written.written_bytes;
