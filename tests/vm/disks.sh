@@ -21,7 +21,7 @@ release=${kernel#/boot/vmlinuz-}
 
 dir=$(mktemp -d)
 qemu=
-trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null; rm -rf "$dir"' EXIT
+trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true; rm -rf "$dir"' EXIT
 
 ### The initrd: busybox, the tools with their libraries, our program, and the modules
 root=$dir/root
