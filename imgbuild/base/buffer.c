@@ -37,6 +37,17 @@ void ib_buf_append_str(struct ib_buf *buf, const char *s)
     ib_buf_append(buf, s, strlen(s));
 }
 
+void ib_buf_append_text(struct ib_buf *buf, const char *s)
+{
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        /* 0xc2 0x80 to 0x9f are the control characters behind ASCII */
+        bool wide = c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0;
+        s += wide;
+        ib_buf_append(buf, wide || c < 0x20 || c == 0x7f ? "?" : s, 1);
+    }
+}
+
 void ib_buf_append_zeros(struct ib_buf *buf, size_t size)
 {
     memset(ib_buf_reserve(buf, size), 0, size + 1);

@@ -98,22 +98,6 @@ static int open_image(struct flash *f, const char *what, struct ib_error **err)
                                     f->spec, err);
 }
 
-/* "/dev/…" is a device; anything with '=' or a comparison is a rule. */
-static int find_disk(struct flash *f, const char *what, struct ib_error **err)
-{
-    bool all = f->options->all;
-
-    if (strchr(what, '/') || !strpbrk(what, "=<>"))
-        return ib_disk_look(what, all, &f->disk, err);
-    _cleanup_(ib_disk_rule_clear) struct ib_disk_rule rule = {0};
-    _cleanup_(ib_disks_clear) struct ib_disks disks = {0};
-    const struct ib_disk *picked = NULL;
-    if (ib_disk_rule_parse(what, &rule, err) < 0 || ib_disks_list(all, &disks, err) < 0 ||
-        ib_disk_rule_pick(&rule, &disks, &picked, err) < 0)
-        return -1;
-    return ib_disk_look(picked->path, all, &f->disk, err);
-}
-
 static void split_keep(const struct ib_strv *lists, struct ib_strv *ret)
 {
     for (size_t i = 0; i < lists->count; i++) {
@@ -252,7 +236,7 @@ static int run_flash(struct flash *f, char **argv, struct ib_error **err)
     const struct options *o = f->options;
 
     f->file = o->to_file ? argv[1] : NULL;
-    if (!f->file && find_disk(f, argv[1], err) < 0)
+    if (!f->file && ib_disk_choose(argv[1], f->options->all, &f->disk, err) < 0)
         return -1;
     if (open_image(f, argv[0], err) < 0 || plan(f, err) < 0)
         return -1;

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/text.h"
 
+#include "base/buffer.h"
+
 void ib_text_print(FILE *out, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        /* 0xc2 0x80 to 0x9f are the control characters behind ASCII, in UTF-8 */
-        if (c == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0) {
-            fputc('?', out);
-            s++;
-        } else {
-            fputc(c < 0x20 || c == 0x7f ? '?' : c, out);
-        }
-    }
+    _cleanup_(ib_buf_clear) struct ib_buf text = {0};
+
+    ib_buf_append_text(&text, s);
+    if (text.size > 0)
+        fwrite(text.data, 1, text.size, out);
 }

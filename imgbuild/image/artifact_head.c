@@ -17,8 +17,7 @@ static int bad(const struct ib_source *source, const char *why, struct ib_error 
                     ib_source_name(source), why);
 }
 
-/* The first frame's packed size when a manifest follows it in these bytes; 0: it is not ours. */
-static size_t find_manifest(const uint8_t *data, size_t size)
+size_t ib_artifact_find_manifest(const uint8_t *data, size_t size)
 {
     if (size < 4 || ib_le32(data) != ZSTD_MAGICNUMBER)
         return 0;
@@ -35,7 +34,7 @@ int ib_artifact_is_ours(struct ib_source *source, bool *ret, struct ib_error **e
 
     if (ib_source_peek(source, PEEK, &data, &size, err) < 0)
         return -1;
-    *ret = find_manifest(data, size) > 0;
+    *ret = ib_artifact_find_manifest(data, size) > 0;
     return 0;
 }
 
@@ -79,7 +78,7 @@ static int read_head(struct ib_source *source, struct ib_artifact_head *head, st
 
     if (ib_source_peek(source, PEEK, &data, &size, err) < 0)
         return -1;
-    size_t first = find_manifest(data, size);
+    size_t first = ib_artifact_find_manifest(data, size);
     if (first == 0)
         return bad(source, "there is no manifest behind its first frame", err);
     if (ib_source_read(source, ib_buf_reserve(&packed, first), first, 0, err) < 0 ||

@@ -26,6 +26,10 @@ static inline bool is_manifest_frame(const uint8_t *data)
            memcmp(data + SKIPPABLE_HEADER, MANIFEST_MARK, MANIFEST_MARK_SIZE) == 0;
 }
 
+/* The first frame's packed size when a manifest follows it in these first bytes of a file; 0: it is
+ * no artifact, or more bytes are needed to tell. */
+size_t ib_artifact_find_manifest(const uint8_t *data, size_t size);
+
 /* Appends the skippable frame with manifest and signature (size 0: none). */
 void ib_artifact_manifest_frame(const void *json, size_t json_size, const void *signature,
                                 size_t signature_size, struct ib_buf *ret);

@@ -128,11 +128,7 @@ bool ib_artifact_is_ours_fd(int fd)
     uint8_t head[64 * 1024]; /* the first frame unpacks to 32 KiB */
     ssize_t n = pread(fd, head, sizeof(head), 0);
 
-    if (n < 4 || ib_le32(head) != ZSTD_MAGICNUMBER)
-        return false;
-    size_t size = (size_t)n, first = ZSTD_findFrameCompressedSize(head, size);
-    return !ZSTD_isError(first) && size - first >= SKIPPABLE_HEADER + MANIFEST_HEADER &&
-           is_manifest_frame(head + first);
+    return n > 0 && ib_artifact_find_manifest(head, (size_t)n) > 0;
 }
 
 struct ib_artifact *ib_artifact_open_fd(int fd, const char *name, struct ib_error **err)

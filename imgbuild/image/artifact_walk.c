@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +33,7 @@ struct walk {
 
 /* What a thread keeps from frame to frame. */
 struct worker {
+    struct ib_frame_decoder *decoder;
     struct ib_buf packed, raw;
     /* The frame of zeros that was checked last: the next is often the same, byte by byte. */
     struct ib_buf zeros;
@@ -42,6 +42,7 @@ struct worker {
 
 static void worker_clear(struct worker *w)
 {
+    ib_frame_decoder_free(w->decoder);
     ib_buf_clear(&w->packed);
     ib_buf_clear(&w->raw);
     ib_buf_clear(&w->zeros);
@@ -92,7 +93,7 @@ static int check_frame(const struct walk *walk, struct worker *w, const struct i
         return 0;
     w->raw.size = 0;
     uint8_t *raw = ib_buf_reserve(&w->raw, f->raw_size);
-    if (ib_frame_decompress(&frame, packed, raw, walk->name, err) < 0)
+    if (ib_frame_decode(w->decoder, &frame, packed, raw, walk->name, err) < 0)
         return ib_hint(err, "get it again from where it was built");
     if (!f->zero)
         return 0;
@@ -144,7 +145,7 @@ static int do_run(struct walk *walk, struct worker *w, size_t first, size_t coun
 static int work(void *userdata, struct ib_error **err)
 {
     struct walk *walk = userdata;
-    _cleanup_(worker_clear) struct worker w = {0};
+    _cleanup_(worker_clear) struct worker w = {.decoder = ib_frame_decoder_new()};
     size_t first, count;
 
     while (!walk->failed && (count = take_run(walk, &first)) > 0) {
@@ -154,15 +155,6 @@ static int work(void *userdata, struct ib_error **err)
         }
     }
     return 0;
-}
-
-static unsigned count_threads(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) < 0)
-        return 2;
-    return (unsigned)IB_MIN(IB_MAX(CPU_COUNT(&set), 1), THREADS_MAX);
 }
 
 int ib_artifact_walk(const struct ib_artifact *artifact, const struct ib_artifact_walk *job,
@@ -185,7 +177,7 @@ int ib_artifact_walk(const struct ib_artifact *artifact, const struct ib_artifac
     walk.next = (size_t)(ib_manifest_frame_at(walk.manifest, walk.offset) - walk.manifest->frames);
     if (job->ret_file_sha256)
         walk.hasher = hasher = ib_file_hasher_new(walk.fd, walk.name);
-    int r = ib_parallel_run(count_threads(), work, &walk, err);
+    int r = ib_parallel_run(IB_MIN(ib_cpu_count(), (unsigned)THREADS_MAX), work, &walk, err);
     pthread_mutex_destroy(&walk.lock);
     if (r < 0 || !hasher)
         return r;

@@ -19,6 +19,9 @@ struct ib_buf {
 
 void ib_buf_append(struct ib_buf *buf, const void *data, size_t size);
 void ib_buf_append_str(struct ib_buf *buf, const char *s);
+/* Text from outside for a terminal: its control characters, also those behind ASCII in UTF-8, as
+ * '?'. */
+void ib_buf_append_text(struct ib_buf *buf, const char *s);
 void ib_buf_append_zeros(struct ib_buf *buf, size_t size);
 void ib_buf_printf(struct ib_buf *buf, const char *fmt, ...) _printf_(2, 3);
 void ib_buf_vprintf(struct ib_buf *buf, const char *fmt, va_list ap) _printf_(2, 0);
